@@ -1,0 +1,1 @@
+"""The protocol without I/O: functions of bytes and values that never await and never read a clock."""

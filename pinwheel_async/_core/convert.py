@@ -1,0 +1,205 @@
+"""JSON to models and back.
+
+Two lanes give equal models. The fast lane is a cached msgspec decoder that fills the attrs classes straight from the
+bytes. What it refuses goes through the lenient lane (`lenient.py`), which forgives what does not change the meaning,
+notes it, and refuses the rest with its path. On a page, only the odd items take the lenient lane.
+"""
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from functools import cache, partial
+from typing import Any, Generic, TypeGuard, TypeVar, cast, get_args
+
+import attrs
+import msgspec
+
+from pinwheel_async._core.exact import Walk
+from pinwheel_async._core.fields import Model, attributes, is_list, wire_name
+from pinwheel_async._core.lenient import structure
+from pinwheel_async._core.versions import lift, lift_envelope, needs_lift
+
+D = TypeVar("D")
+M = TypeVar("M")
+
+# Besides its own errors msgspec lets these two out: for bad UTF-8, and for brackets nested without end.
+REFUSALS = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_EXACT = msgspec.json.Decoder(float_hook=Decimal)
+
+
+@attrs.frozen(repr=False)
+class Envelope(Model, Generic[D, M]):
+    """An answer as it stands on the wire."""
+
+    data: D
+    meta: M | None = None
+
+
+@attrs.frozen(repr=False)
+class BareEnvelope(Model, Generic[D]):
+    """An answer whose `meta` nobody documents."""
+
+    data: D
+
+
+@attrs.frozen
+class Shape:
+    """What an answer should hold."""
+
+    item: type[Model]
+    many: bool
+    meta: type[Model] | None
+
+
+@attrs.frozen(repr=False)
+class Decoded(Model):
+    """What an answer did hold: data and meta, or the places that could not be read."""
+
+    data: Any = None
+    meta: Any = None
+    problems: tuple[str, ...] = ()
+    """Why there is no data: places and what was expected there."""
+    forgiven: tuple[str, ...] = ()
+    """Places where the answer was not as documented, and what was forgiven there."""
+
+
+def encode(model: Model, *, nulls: bool = False) -> bytes:
+    """Encode a model as JSON; fields that are None are left out, or written as null if *nulls*."""
+    return _ENCODER.encode(_plain(model, nulls))
+
+
+def decode(shape: Shape, body: bytes, version: str) -> Decoded:
+    """Decode an answer of an API version. Never raises: hostile bytes come back as problems."""
+    return _lanes(shape).decode(body, version)
+
+
+def read_json(body: bytes) -> Any:
+    """Parse JSON to plain values; None when it is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except REFUSALS:
+        return None
+
+
+def _plain(value: Any, nulls: bool) -> Any:
+    if isinstance(value, Model):
+        pairs = ((wire_name(one), getattr(value, one.name)) for one in attributes(type(value)))
+        return {name: _plain(one, nulls) for name, one in pairs if nulls or one is not None}
+    return [_plain(one, nulls) for one in value] if _is_tuple(value) else value
+
+
+def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
+@cache
+def _lanes(shape: Shape) -> "_Lanes":
+    return _Lanes(shape)
+
+
+class _Lanes:
+    """The lanes of one shape, built at first use and kept."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.kind = shape.item.__name__
+        self.rename = _renamer(shape.item)
+        self.item = _decoder(shape.item)
+        data: Any = cast("Any", tuple)[shape.item, ...] if shape.many else shape.item
+        self.whole = _decoder(self._envelope(data)) if self.item else None
+        self.raw_items = msgspec.json.Decoder(self._envelope(tuple[msgspec.Raw, ...])) if shape.many else None
+
+    def _envelope(self, data: Any) -> Any:
+        meta: Any = self.shape.meta
+        return cast("Any", Envelope)[data, meta] if meta else cast("Any", BareEnvelope)[data]
+
+    def decode(self, body: bytes, version: str) -> Decoded:
+        if self.whole is not None and not needs_lift(self.kind, version):
+            try:
+                envelope: Any = self.whole.decode(self.rename(body))
+            except REFUSALS:
+                pass
+            else:
+                return Decoded(envelope.data, getattr(envelope, "meta", None))
+        walk = Walk()
+        data, meta = self._items(body, version, walk) or self._document(body, walk)
+        if walk.problems:
+            return Decoded(problems=tuple(walk.problems), forgiven=tuple(walk.forgiven))
+        return Decoded(data, meta, forgiven=tuple(walk.forgiven))
+
+    def _items(self, body: bytes, version: str, walk: Walk) -> tuple[Any, Any] | None:
+        """Decode a page item by item; None if it is no page whose parts can be told apart."""
+        if self.raw_items is None or needs_lift(self.kind, version):
+            return None
+        try:
+            page: Any = self.raw_items.decode(body)
+        except REFUSALS:
+            return None
+        walk.path.append("data")
+        data = tuple([self._one(bytes(raw), walk, index) for index, raw in enumerate(page.data)])
+        walk.path.pop()
+        return data, getattr(page, "meta", None)
+
+    def _one(self, raw: bytes, walk: Walk, index: int) -> Any:
+        if self.item is not None:
+            try:
+                return self.item.decode(self.rename(raw))
+            except REFUSALS:
+                pass
+        return structure(lift(self.kind, _EXACT.decode(raw)), self.shape.item, walk, index)
+
+    def _document(self, body: bytes, walk: Walk) -> tuple[Any, Any]:
+        """Decode the whole answer leniently, with or without an envelope around it."""
+        try:
+            data, meta = lift_envelope(_EXACT.decode(body))
+        except REFUSALS:
+            walk.refuse("not JSON")
+            return None, None
+        read_meta = None if self.shape.meta is None or meta is None else structure(meta, self.shape.meta, walk, "meta")
+        if not self.shape.many:
+            return structure(lift(self.kind, data), self.shape.item, walk, "data"), read_meta
+        walk.path.append("data")
+        if is_list(data):
+            items = [structure(lift(self.kind, one), self.shape.item, walk, at) for at, one in enumerate(data)]
+        else:
+            items = []
+            walk.refuse("not a list")
+        walk.path.pop()
+        return tuple(items), read_meta
+
+
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any] | None":
+    """Build the fast lane of a type; None where msgspec cannot, as for a union of classes."""
+    try:
+        return msgspec.json.Decoder(kind)
+    except TypeError:
+        return None
+
+
+def _renamer(kind: type[Model]) -> Callable[[bytes], bytes]:
+    """Return what turns wire names into attribute names before the fast lane, which knows no aliases.
+
+    The pattern finds keys only: inside text a quote has a backslash before it, and no value is followed by a colon.
+    """
+    names = {wire_name(one): one.name for model in _models_in(kind) for one in attributes(model)}
+    renamed = {wire.encode(): name.encode() for wire, name in names.items() if wire != name}
+    if not renamed:
+        return lambda body: body
+    pattern = re.compile(rb'(?<!\\)"(%s)"(?=\s*:)' % b"|".join(map(re.escape, renamed)))
+
+    def rename(found: re.Match[bytes]) -> bytes:
+        return b'"%s"' % renamed[found[1]]
+
+    return partial(pattern.sub, rename)
+
+
+def _models_in(kind: Any) -> frozenset[type[Model]]:
+    """Return the model classes that a type can hold, itself included; no model holds itself."""
+    found: set[type[Model]] = set()
+    inner: list[Any] = list(get_args(kind))
+    if isinstance(kind, type) and attrs.has(kind):
+        found.add(cast("type[Model]", kind))
+        inner = [one.type for one in attributes(cast("type[Model]", kind))]
+    return frozenset(found.union(*map(_models_in, inner)))

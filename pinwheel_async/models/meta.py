@@ -1,0 +1,17 @@
+"""What stands beside `data` in an answer: counts, cursors and freshness."""
+
+from pinwheel_async._core.page import (
+    FreshnessPaginationMeta,
+    ListMeta,
+    PaginationMeta,
+    RefreshableMeta,
+    RefreshablePaginationMeta,
+)
+
+__all__ = [
+    "FreshnessPaginationMeta",
+    "ListMeta",
+    "PaginationMeta",
+    "RefreshableMeta",
+    "RefreshablePaginationMeta",
+]
