@@ -6,7 +6,7 @@ notes it, and refuses the rest with its path. On a page, only the odd items take
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any, Generic, TypeGuard, TypeVar, cast, get_args
@@ -19,6 +19,7 @@ from pinwheel_async._core.fields import Model, attributes, is_list, wire_name
 from pinwheel_async._core.lenient import structure
 from pinwheel_async._core.versions import lift, lift_envelope, needs_lift
 
+T = TypeVar("T")
 D = TypeVar("D")
 M = TypeVar("M")
 
@@ -75,6 +76,19 @@ def decode(shape: Shape, body: bytes, version: str) -> Decoded:
     return _lanes(shape).decode(body, version)
 
 
+def read_as(kind: type[T], body: bytes) -> T | None:
+    """Parse JSON straight to a type of ours; None when it is not of that type, or no JSON."""
+    try:
+        return cast("T", _reader(cast("Any", kind)).decode(body))
+    except REFUSALS:
+        return None
+
+
+@cache
+def _reader(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)
+
+
 def read_json(body: bytes) -> Any:
     """Parse JSON to plain values; None when it is no JSON."""
     try:
@@ -87,11 +101,11 @@ def _plain(value: Any, nulls: bool) -> Any:
     if isinstance(value, Model):
         pairs = ((wire_name(one), getattr(value, one.name)) for one in attributes(type(value)))
         return {name: _plain(one, nulls) for name, one in pairs if nulls or one is not None}
-    return [_plain(one, nulls) for one in value] if _is_tuple(value) else value
+    return [_plain(one, nulls) for one in value] if _is_sequence(value) else value
 
 
-def _is_tuple(value: Any) -> TypeGuard[tuple[Any, ...]]:
-    return isinstance(value, tuple)
+def _is_sequence(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, tuple | list)
 
 
 @cache

@@ -65,7 +65,7 @@ class Endpoint(Generic[T]):
         """Build the request: fill and encode the path, drop what is None, repeat lists, encode the body.
 
         Raises:
-            RequestError: A path value or a query value that the server would refuse.
+            RequestError: A value that the server would refuse, or that cannot be sent at all.
         """
         target = self.path.format_map({name: _path_value(name, value) for name, value in (path or {}).items()})
         pairs = [
@@ -79,7 +79,7 @@ class Endpoint(Generic[T]):
             endpoint=self.name,
             method=self.method,
             target=target,
-            body=None if body is None else encode(body),
+            body=None if body is None else _encoded(body),
             bearer=bearer,
             version=version,
         )
@@ -177,9 +177,18 @@ def _query_text(name: str, value: Scalar) -> str:
 def _moment(name: str, value: datetime) -> str:
     if name.endswith("_date"):  # a datetime is a date to the type checkers, but not to the server
         raise RequestError([f"{name} must be a date, such as moment.date()"])
-    if value.tzinfo is None:
+    if value.utcoffset() is None:
         raise RequestError([f"{name} must be an aware datetime, such as datetime.now(UTC)"])
     return value.isoformat()
+
+
+def _encoded(body: Model) -> bytes:
+    try:
+        return encode(body)
+    except UnicodeEncodeError:
+        pass
+    # Raised here, outside the handler, because the cause holds the value.
+    raise RequestError(["the body must hold only text that UTF-8 can encode"])
 
 
 def _quoted(name: str, text: str) -> str:

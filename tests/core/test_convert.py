@@ -14,6 +14,7 @@ from pinwheel_async.models import (
     Job,
     LinkToken,
     LinkTokenAllocation,
+    LinkTokenBankAccount,
     Paystub,
     Platform,
     Shift,
@@ -251,6 +252,13 @@ def test_data_of_another_kind(many, problem, data):
     body = json.dumps({"data": data}).encode()
 
     assert (problem,) == decode(Shape(Job, many=many, meta=None), body, LATEST).problems
+
+
+def test_lists_are_as_good_as_tuples():
+    """A list given for a tuple is encoded like one."""
+    allocation = LinkTokenAllocation(targets=[LinkTokenBankAccount(type="checking")])
+
+    assert b'{"targets":[{"type":"checking"}]}' == encode(allocation)
 
 
 def test_request_leaves_out_none():
