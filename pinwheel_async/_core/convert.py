@@ -7,7 +7,7 @@ notes it, and refuses the rest with its path. On a page, only the odd items take
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache, partial
 from typing import Any, Generic, TypeGuard, TypeVar, cast, get_args
 
@@ -23,11 +23,13 @@ T = TypeVar("T")
 D = TypeVar("D")
 M = TypeVar("M")
 
-# Besides its own errors msgspec lets these two out: for bad UTF-8, and for brackets nested without end.
-REFUSALS = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Besides its own errors msgspec lets these out: for bad UTF-8, for brackets nested without end, and, where floats are
+# read as decimals, for exponents without end.
+REFUSALS = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation)
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
+_NOTHING = msgspec.Raw()
 
 
 @attrs.frozen(repr=False)
@@ -43,6 +45,15 @@ class BareEnvelope(Model, Generic[D]):
     """An answer whose `meta` nobody documents."""
 
     data: D
+
+
+@attrs.frozen(repr=False)
+class Parcel(Model):
+    """A webhook body with its payload still packed."""
+
+    event_id: Any = None
+    event: Any = None
+    payload: msgspec.Raw = _NOTHING
 
 
 @attrs.frozen
@@ -97,6 +108,14 @@ def read_json(body: bytes) -> Any:
         return None
 
 
+def read_exact(body: bytes) -> Any:
+    """Parse JSON to plain values, decimals without rounding; None when it is no JSON."""
+    try:
+        return _EXACT.decode(body)
+    except REFUSALS:
+        return None
+
+
 def _plain(value: Any, nulls: bool) -> Any:
     if isinstance(value, Model):
         pairs = ((wire_name(one), getattr(value, one.name)) for one in attributes(type(value)))
@@ -138,7 +157,11 @@ class _Lanes:
             else:
                 return Decoded(envelope.data, getattr(envelope, "meta", None))
         walk = Walk()
-        data, meta = self._items(body, version, walk) or self._document(body, walk)
+        data = meta = None
+        try:
+            data, meta = self._items(body, version, walk) or self._document(body, walk)
+        except REFUSALS:
+            walk.refuse("nested too deeply, or a number beyond all bounds")
         if walk.problems:
             return Decoded(problems=tuple(walk.problems), forgiven=tuple(walk.forgiven))
         return Decoded(data, meta, forgiven=tuple(walk.forgiven))

@@ -86,6 +86,7 @@ STEPS = (
     Step("LinkToken", "2021-07-28", lift_link_token),
     Step("Paystub", "2022-03-02", lift_paystub),
     Step("Job", "2023-11-22", lift_switch_amount),
+    Step("direct_deposit_switch.added", "2023-11-22", lift_switch_amount),
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from pinwheel_async._core.convert import Shape, decode, encode
 from pinwheel_async._core.page import PaginationMeta, RefreshablePaginationMeta
 from pinwheel_async.models import (
+    Account,
     ApiKey,
     EndUserDocument,
     Job,
@@ -243,6 +244,16 @@ def test_old_paystub():
 def test_no_json(body):
     """What is no JSON is a problem of the body."""
     assert ("(body): not JSON",) == decode(Shape(Job, many=True, meta=None), body, LATEST).problems
+
+
+@pytest.mark.parametrize("many", [True, False])
+@pytest.mark.parametrize("odd", ["1e99999999999999999999", '{"a":' * 600 + "1" + "}" * 600, "[" * 600 + "]" * 600])
+def test_numbers_and_depths_without_bounds(many, odd):
+    """A number or a depth that no reader can take is a problem, not an exception."""
+    item = f'{{"id": 3, "tags": {odd}, "created_at": {odd}}}'
+    body = f'{{"data": {f"[{item}]" if many else item}}}'.encode()
+
+    assert decode(Shape(Account, many=many, meta=None), body, LATEST).problems
 
 
 @pytest.mark.parametrize(("many", "problem"), [(True, "data: not a list"), (False, "data: not an object")])

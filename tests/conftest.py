@@ -1,0 +1,173 @@
+"""What every test may ask for: a loopback server that is told what to answer, a clock that is told the time."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aioresponses import aioresponses
+from attrs import Factory, define, frozen
+
+from pinwheel_async._clock import Clock
+from pinwheel_async._core.retry import RetryPolicy
+from pinwheel_async._hop import Secret
+from pinwheel_async._http import HttpCaller
+from pinwheel_async.settings import Settings
+
+SECRET = "planted-secret-4711"
+
+
+@frozen
+class Arrival:
+    """A request as the server saw it."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = web.Response | Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@define
+class Site:
+    """A server on loopback that gives its answers in order, and the last one for ever."""
+
+    base_url: str
+    answers: list[Answer]
+    arrivals: list[Arrival] = Factory(list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.arrivals.append(
+            Arrival(
+                request.method,
+                request.path_qs,
+                {name.lower(): value for name, value in request.headers.items()},
+                await request.read(),
+            )
+        )
+        answer = self.answers[min(len(self.arrivals), len(self.answers)) - 1]
+        if isinstance(answer, web.Response):
+            # A response object can be sent once.
+            return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        return await answer(request)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[Site]]]:
+    """Start servers; every one is stopped at the end."""
+    runners: list[web.AppRunner] = []
+
+    async def start(*answers: Answer) -> Site:
+        app = web.Application()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
+        runners.append(runner)
+        site = Site("", list(answers))
+        app.router.add_route("*", "/{tail:.*}", site.handle)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        site.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return site
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+class _Alarm:
+    def __init__(self, due: float, callback: Callable[[], None]) -> None:
+        self.due = due
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class FakeTime:
+    """Time that passes only when told to, or when somebody sleeps in it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.start = datetime(2026, 1, 1, tzinfo=UTC)
+        self.slept: list[float] = []
+        self.luck = 0.5
+        self._alarms: list[_Alarm] = []
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(
+            monotonic=lambda: self.now,
+            now=lambda: self.start + timedelta(seconds=self.now - 1000),
+            sleep=self.sleep,
+            call_later=self.call_later,
+            random=lambda: self.luck,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> _Alarm:
+        alarm = _Alarm(self.now + delay_s, callback)
+        self._alarms.append(alarm)
+        return alarm
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [one for one in self._alarms if one.callback and one.due <= end]:
+            first = min(due, key=lambda one: one.due)
+            self._alarms.remove(first)
+            self.now = max(self.now, first.due)
+            if first.callback:
+                first.callback()
+        self.now = end
+
+
+@pytest.fixture
+def time() -> FakeTime:
+    """A clock at 1000 s, whose wall clock says 2026-01-01 00:00 UTC."""
+    return FakeTime()
+
+
+@pytest.fixture
+async def connect(time: FakeTime) -> AsyncIterator[Callable[..., Awaitable[HttpCaller]]]:
+    """Open callers in fake time; every one is closed at the end."""
+    callers: list[HttpCaller] = []
+
+    async def start(
+        base_url: str, *, session: aiohttp.ClientSession | None = None, clock: Clock | None = None, **settings: Any
+    ) -> HttpCaller:
+        settings.setdefault("retry", RetryPolicy(attempts=3, base_s=2.0))
+        caller = HttpCaller(
+            Secret(SECRET), Settings(base_url=base_url, **settings), session=session, clock=clock or time.clock
+        )
+        callers.append(caller)
+        await caller.open()
+        return caller
+
+    yield start
+    for caller in callers:
+        await caller.close()
+
+
+@pytest.fixture
+def mocked() -> Iterator[aioresponses]:
+    """Answers without a network; aioresponses 0.7 does not know that aiohttp 3.14 asks for a `stream_writer`."""
+    wanted = inspect.signature(aiohttp.ClientResponse.__init__).parameters
+    missing = {"stream_writer": Mock(output_size=0)} if "stream_writer" in wanted else {}
+
+    class Reply(aiohttp.ClientResponse):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**missing, **kwargs})
+
+    with aioresponses() as mock:
+        mock.add = functools.partial(mock.add, response_class=Reply)  # type: ignore[method-assign]  # a shim
+        yield mock

@@ -1,0 +1,237 @@
+"""The made-up world: generated, then changed."""
+
+import re
+from datetime import UTC, date, datetime
+
+import msgspec
+import pytest
+
+from pinwheel_async.products import PRODUCTS
+from pinwheel_async.testing._call import RefusedError
+from pinwheel_async.testing._world import World
+
+NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def world() -> World:
+    """Sixty accounts, with a clock that stands still."""
+    made = World(accounts=60, seed=3, api_secret="nobody's")
+    made.set_clock(NOON)
+    return made
+
+
+def everything(world: World) -> bytes:
+    """All records of a world."""
+    products = [world.records(one, product) for one in world.account_ids() for product in PRODUCTS]
+    return msgspec.json.encode([products, [entry.body.decode() for entry in world.accounts(None)]])
+
+
+def account(world: World, account_id: str) -> dict:
+    """The account as the API would show it."""
+    return msgspec.json.decode(world.entries(world.index(account_id), "account")[0].body)
+
+
+def with_some(world: World, product: str) -> str:
+    """An account that has at least three items of a product."""
+    return next(one for one in world.account_ids() if len(world.records(one, product)) > 2)
+
+
+def test_same_seed():
+    """The same seed gives the same bytes."""
+    assert everything(World(accounts=60, seed=3, api_secret="a")) == everything(
+        World(accounts=60, seed=3, api_secret="b")
+    )
+
+
+def test_other_seed():
+    """Another seed gives another world."""
+    assert everything(World(accounts=5, seed=3, api_secret="a")) != everything(
+        World(accounts=5, seed=4, api_secret="a")
+    )
+
+
+def test_size_does_not_matter():
+    """An account is the same in a small world and in a large one."""
+    small, large = (World(accounts=count, seed=3, api_secret="a") for count in (2, 1_000_000))
+
+    assert small.records(small.account_id(1), "paystubs") == large.records(large.account_id(1), "paystubs")
+
+
+def test_nothing_is_made_before_it_is_read():
+    """A large world holds nothing until somebody looks."""
+    world = World(accounts=1_000_000, seed=3, api_secret="a")
+
+    assert 0 == len(world._entries)
+
+
+def test_kept_lists_are_bounded(monkeypatch):
+    """However much is read, only so many lists are kept."""
+    monkeypatch.setattr("pinwheel_async.testing._world._KEPT_LISTS", 10)
+    world = World(accounts=60, seed=3, api_secret="a")
+    for one in world.account_ids():
+        world.records(one, "income")
+
+    assert 10 == len(world._entries)
+
+
+def test_paystubs_add_up(world):
+    """The lines of every paystub add up to its totals, and the totals to each other."""
+    stubs = [stub for one in world.account_ids() for stub in world.records(one, "paystubs")]
+
+    assert len(stubs) > 500
+    for stub in stubs:
+        assert stub["gross_pay_amount"] == sum(line["amount"] for line in stub["earnings"])
+        assert stub["total_taxes"] == sum(line["amount"] for line in stub["taxes"])
+        assert stub["total_deductions"] == sum(line["amount"] for line in stub["deductions"])
+        assert stub["net_pay_amount"] == stub["gross_pay_amount"] - stub["total_taxes"] - stub["total_deductions"]
+        assert stub["check_amount"] == stub["net_pay_amount"] + stub["total_reimbursements"]
+
+
+def test_counts_vary(world):
+    """Accounts have none, few, and more than a page of paystubs."""
+    counts = [len(world.records(one, "paystubs")) for one in world.account_ids()]
+
+    assert 0 == min(counts)
+    assert 25 < max(counts) <= 60
+    assert any(0 < one < 25 for one in counts)
+
+
+@pytest.mark.parametrize(
+    ("product", "key"), [("paystubs", "pay_date"), ("shifts", "start_date"), ("tax_forms", "year")]
+)
+def test_newest_first(world, product, key):
+    """Lists stand newest first."""
+    values = [one[key] for one in world.records(with_some(world, product), product)]
+
+    assert sorted(values, reverse=True) == values
+
+
+def test_nothing_real(world):
+    """Nothing in the world could belong to anybody."""
+    text = everything(world).decode()
+
+    assert all(one.startswith("+1202555") for one in re.findall(r'"value":"([^"]+)"', text))
+    assert {"example.com"} == set(re.findall(r"@([a-z.]+)", text))
+    assert all(int(one) < 100 for one in re.findall(r'"last_four_ssn":"(\d+)"', text))
+    assert {"000-00-0000"} == set(re.findall(r'"box_a":"([^"]+)"', text))
+    assert all("xample" in one or "xámple" in one for one in re.findall(r'"full_name":"([^"]+)"', text))
+
+
+def test_times_are_in_order(world):
+    """Nothing was fetched before its account existed, or before the day it is about."""
+    for one in world.account_ids():
+        created = datetime.fromisoformat(account(world, one)["created_at"])
+        for stub in world.records(one, "paystubs"):
+            fetched = datetime.fromisoformat(stub["created_at"])
+            assert created < fetched
+            assert date.fromisoformat(stub["pay_date"]) <= fetched.date()
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_touch_changes_data(world, product):
+    """To touch a product changes what it says, and each time again."""
+    one = world.account_id(0)
+    said = [world.records(one, product)]
+    for _ in range(2):
+        world.touch(one, product)
+        said.append(world.records(one, product))
+
+    assert 3 == len({msgspec.json.encode(records) for records in said})
+
+
+@pytest.mark.parametrize("product", [one for one in PRODUCTS if one != "tax_forms"])
+def test_touch_moves_data_updated_at(world, product):
+    """To touch a product moves its `data_updated_at`, even twice in one instant, and no other."""
+    one = world.account_id(0)
+    before = account(world, one)["data_updated_at"]
+    world.touch(one, product)
+    between = account(world, one)["data_updated_at"]
+    world.touch(one, product)
+    after = account(world, one)["data_updated_at"]
+
+    assert before[product] < between[product] < after[product]
+    assert {product} == {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize("product", ["paystubs", "shifts"])
+def test_touch_adds_one_in_front(world, product):
+    """A touched list has one newer item, and the others as they were."""
+    one = with_some(world, product)
+    before = world.records(one, product)
+    world.touch(one, product)
+    world.touch(one, product)
+
+    after = world.records(one, product)
+    assert before == after[2:]
+    assert after[0]["created_at"] > after[1]["created_at"] > before[0]["created_at"]
+
+
+def test_delete_paystub(world):
+    """A deleted paystub is gone, the others stay, and `data_updated_at` moves."""
+    one = with_some(world, "paystubs")
+    before, updated_at = world.records(one, "paystubs"), account(world, one)["data_updated_at"]["paystubs"]
+    world.delete_paystub(one, before[1]["id"])
+
+    assert [before[0], *before[2:]] == world.records(one, "paystubs")
+    assert updated_at < account(world, one)["data_updated_at"]["paystubs"]
+
+
+def test_delete_unknown_paystub(world):
+    """A paystub that is not there cannot be deleted."""
+    with pytest.raises(KeyError):
+        world.delete_paystub(world.account_id(0), "nothing")
+
+
+def test_add_account(world):
+    """An added account is the last one, belongs to whom it was given, and has data."""
+    added = world.add_account(end_user_id="a/b c", connected=False)
+
+    assert added == list(world.account_ids())[-1]
+    assert ("a/b c", False) == (account(world, added)["end_user_id"], account(world, added)["connected"])
+    assert [world.index(added)] == world.accounts_of("a/b c")
+    assert world.records(added, "income")
+
+
+def test_edit_account(world):
+    """An edited account shows the edit."""
+    world.edit_account(world.account_id(2), monitoring_status="degraded")
+
+    assert "degraded" == account(world, world.account_id(2))["monitoring_status"]
+
+
+def test_misspelt_edit(world):
+    """A field that no account has is refused."""
+    with pytest.raises(TypeError, match="conected"):
+        world.edit_account(world.account_id(2), conected=False)
+
+
+def test_second_account(world):
+    """Some end users have two accounts."""
+    assert [8, 9] == world.accounts_of("end_user_000008")
+
+
+@pytest.mark.parametrize("name", ["end_user_000009", "end_user_8", "end_user_99999999", "nobody", ""])
+def test_unknown_end_user(world, name):
+    """Whoever owns no account is not found."""
+    with pytest.raises(RefusedError):
+        world.accounts_of(name)
+
+
+def test_naive_clock(world):
+    """The clock is set to an aware moment only."""
+    with pytest.raises(ValueError, match="aware"):
+        world.set_clock(datetime(2026, 1, 1))  # noqa: DTZ001  # that is the mistake
+
+
+def test_real_clock(world):
+    """Without a set moment the clock goes."""
+    world.set_clock(None)
+
+    assert world.now() > NOON
+
+
+def test_repr(world):
+    """The repr says how many accounts there are, and nothing of them."""
+    assert "<World of 60 accounts>" == repr(world)
+    assert 60 == world.account_count
