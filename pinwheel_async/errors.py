@@ -17,6 +17,10 @@ PinwheelError
 │  └─ ServerError             5xx
 ├─ DecodeError                a reply not of the documented shape: paths, never values
 ├─ CursorError                the server handed out the same cursor twice; the list would never end
+├─ WebhookError               a webhook body that is no delivery for us
+│  ├─ SignatureError          not signed with any of our secrets, or outside the age limit
+│  └─ EnvelopeError           authentic, but not an event
+├─ InboxError                 the inbox could not store or read deliveries
 ├─ SinkError                  a sync's sink could not store what was fetched
 └─ SyncError                  accounts that a sync could not finish                                (also ExceptionGroup)
 ```
@@ -205,6 +209,30 @@ class CursorError(PinwheelError):
         self.endpoint = endpoint
         self.pages = pages
         super().__init__(f"{endpoint} handed out the same cursor twice, after {pages} pages")
+
+
+class WebhookError(PinwheelError):
+    """A webhook body is no delivery for this receiver."""
+
+
+class SignatureError(WebhookError):
+    """The webhook body is not signed with any of the secrets, or is outside the age limit."""
+
+
+class EnvelopeError(WebhookError):
+    """The webhook body is authentic, but not an event."""
+
+
+class InboxError(PinwheelError):
+    """The inbox could not store or read deliveries; nothing has changed.
+
+    Attributes:
+        reason: The kind of trouble, as the name of the exception that the storage raised.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{message}: {reason}")
 
 
 class SinkError(PinwheelError):

@@ -1,0 +1,164 @@
+"""Is a webhook body authentic? Bytes in, verdict out, for every input: nothing here raises on what a sender sends.
+
+The sender signs `v2:`, the bytes of the `x-timestamp` header, `:` and the raw body with HMAC-SHA256; the key is the API
+secret. Any reading of the body comes after the verdict, and on the very bytes that were signed.
+https://docs.pinwheelapi.com
+"""
+
+import hmac
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from pinwheel_async.errors import ConfigurationError
+
+_SIGNATURE = re.compile(rb"v2=[0-9a-f]{64}")
+_TIMESTAMP = re.compile(rb"[0-9]{1,20}")
+
+Reason = Literal["ok", "missing", "malformed", "stale", "early", "wrong"]
+"""What was found: a good signature, no header, a header that cannot be one, one that is too old or from the future, or
+one of another secret, timestamp or body. For logs and counters; a sender should not be told which it was."""
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """Whether a body is authentic, and who signed it. Holds nothing of what was sent."""
+
+    reason: Reason
+    """Why it is authentic or not."""
+    key: str | None = None
+    """Name of the secret that signed; null unless the signature is good. Known for `stale` and `early`, too."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the body is authentic and inside the age limit."""
+        return self.reason == "ok"
+
+
+_MISSING = Verdict(reason="missing")
+_MALFORMED = Verdict(reason="malformed")
+_WRONG = Verdict(reason="wrong")
+
+
+def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """Return the `x-pinwheel-signature` header of a body: `v2=` and 64 lower-case hex digits.
+
+    Args:
+        secret: The API secret that signs.
+        timestamp: The `x-timestamp` header: Unix seconds as decimal digits.
+        body: The raw bytes as they are sent.
+    """
+    return f"v2={hmac.new(secret.encode(), b'v2:%b:%b' % (timestamp.encode(), body), 'sha256').hexdigest()}"
+
+
+class KeyRing:
+    """The secrets whose signatures are good: several, because secrets are changed and differ by environment.
+
+    Its repr shows their names and never a secret.
+    """
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, secrets: Iterable[str] | Mapping[str, str]) -> None:
+        """Prepare the secrets.
+
+        Args:
+            secrets: API secrets by a name of your choice, which verdicts and logs will show; or in a list, where they
+                are called `secret-1`, `secret-2`, and so on.
+
+        Raises:
+            ConfigurationError: There is no secret, or one that cannot be an API secret.
+        """
+        given = _named(secrets)
+        problem = _problem(given)
+        sound = given if problem is None else []
+        self._keys = tuple((name, hmac.new(secret.encode(), digestmod="sha256")) for name, secret in sound)
+        del secrets, given, sound  # from here on no traceback can show them
+        if problem is not None:
+            raise ConfigurationError(problem)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the secrets, in the order given."""
+        return tuple(name for name, _ in self._keys)
+
+    def __repr__(self) -> str:
+        """Return the names of the secrets."""
+        return f"<KeyRing {' '.join(self.names)}>"
+
+    def verify(
+        self,
+        *,
+        signature: str | bytes | None,
+        timestamp: str | bytes | None,
+        body: bytes,
+        now: float | None = None,
+        max_age_s: float | None = None,
+    ) -> Verdict:
+        """Tell whether a body is authentic. Never raises, whatever the headers and the body are.
+
+        Every secret is tried with equal work, whichever one matches, and digests are compared in constant time.
+
+        Args:
+            signature: The `x-pinwheel-signature` header as it came; null if there was none.
+            timestamp: The `x-timestamp` header as it came; null if there was none.
+            body: The raw bytes of the body.
+            now: Unix seconds; needed for an age limit, which lets nothing pass without it.
+            max_age_s: How many seconds the timestamp may be away from *now*, into the past or the future. None, the
+                default, sets no limit: the API documents none, and whether a repeated delivery is signed anew is
+                unverified, so a limit below its 15 minutes of repetitions may refuse a good one. Replays are caught
+                by remembering event ids; a receiver that does not remember them for ever should remember them for
+                longer than this limit.
+        """
+        if not signature or not timestamp:
+            return _MISSING
+        sent, stamp = _ascii(signature, _SIGNATURE), _ascii(timestamp, _TIMESTAMP)
+        if sent is None or stamp is None:
+            return _MALFORMED
+        message, digest = b"v2:%b:%b" % (stamp, body), bytes.fromhex(sent[3:].decode())
+        found: str | None = None
+        for name, key in self._keys:
+            mac = key.copy()
+            mac.update(message)
+            if hmac.compare_digest(mac.digest(), digest):
+                found = name
+        if found is None:
+            return _WRONG
+        return Verdict(reason="ok" if max_age_s is None else _age(int(stamp), now, max_age_s), key=found)
+
+
+def _ascii(value: str | bytes, form: re.Pattern[bytes]) -> bytes | None:
+    """Return the bytes of a header if it has the form; servers hand out odd bytes as lone surrogates."""
+    if isinstance(value, str):
+        value = value.encode("ascii", "replace")
+    return value if form.fullmatch(value) else None
+
+
+def _age(stamp: int, now: float | None, max_age_s: float) -> Reason:
+    """Compare so that a clock or a limit that is no number lets nothing pass."""
+    age = None if now is None else now - stamp
+    if age is not None and -max_age_s <= age <= max_age_s:
+        return "ok"
+    return "early" if age is not None and age < 0 else "stale"
+
+
+def _named(secrets: Any) -> list[tuple[Any, Any]]:
+    if isinstance(secrets, Mapping):
+        return list(secrets.items())  # pyright: ignore[reportUnknownArgumentType]  # checked next
+    if isinstance(secrets, str | bytes) or not isinstance(secrets, Iterable):
+        return [("", None)]
+    return [(f"secret-{number}", secret) for number, secret in enumerate(secrets, 1)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  # checked next
+
+
+def _problem(given: list[tuple[Any, Any]]) -> str | None:
+    """Return what is wrong with the secrets, without showing them."""
+    if not given:
+        return "secrets is empty: pass at least one API secret"
+    for name, secret in given:
+        if not isinstance(name, str) or not name or not isinstance(secret, str):
+            return "secrets must be a list of API secrets, or a mapping from names to API secrets"
+        if not (secret.isascii() and secret.isprintable()) or not secret or secret != secret.strip():
+            return "every API secret must be printable ASCII without blanks at its ends: copy it again"
+    return None
