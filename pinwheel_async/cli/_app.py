@@ -1,0 +1,105 @@
+"""The commands together, and what becomes of their errors: one line on stderr, and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+
+from pinwheel_async._version import library_version
+from pinwheel_async.errors import (
+    ConfigurationError,
+    ForbiddenError,
+    PinwheelError,
+    RequestError,
+    UnauthorizedError,
+)
+
+_HELP = """Talk to the Pinwheel payroll API.
+
+The API secret comes from the variable `PINWHEEL_API_SECRET` only: an argument would show in the list of processes.
+"""
+
+_EPILOGUE = """
+Exit codes: 0 all well; 1 some accounts failed, or a check found problems; 2 wrong usage or configuration; 3 the secret
+is not accepted; 4 the network, the API, a receiver, the database or the inbox failed; 130 interrupted.
+"""
+
+# By name: a command brings what it needs, such as a database, when it is the one that is asked for.
+_COMMANDS = {
+    "demo": "Receive webhooks of a made-up workspace and sync it into a SQLite file: no key, no network.",
+    "sync": "Copy accounts and their data into a database; running again updates it.",
+    "accounts": "List the accounts of the workspace.",
+    "link_token": "Make a Link token and print it: a secret, with which Link opens as this end user.",
+    "listen": "Receive webhooks and print a line for each: ids, names and counts, no payroll data.",
+    "send": "Send a made-up event, signed with the API secret, to a receiver.",
+}
+_GROUPS = {
+    "inbox": (
+        "Look at what a receiver has stored, and clear up.",
+        {
+            "counts": "Count deliveries by state.",
+            "show": "List deliveries, newest first, never what is in them.",
+            "revive": "Let dead deliveries be handled again.",
+            "purge": "Forget deliveries for good.",
+        },
+    ),
+    "webhooks": (
+        "Keep the subscription of a receiver as it should be.",
+        {
+            "plan": "Print what apply would do, and change nothing.",
+            "apply": "Make, change and delete webhooks until there is the one that is wanted.",
+            "check": "Say what is wrong with the webhooks; the exit code is 1 if anything is.",
+        },
+    ),
+}
+
+app = App(
+    name="pinwheel-async",
+    help=_HELP,
+    help_epilogue=_EPILOGUE,
+    version=library_version,
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+)
+for name, text in _COMMANDS.items():
+    app.command(f"pinwheel_async.cli._{name}:{name}", help=text)
+for group, (group_text, commands) in _GROUPS.items():
+    below = App(name=group, help=group_text)
+    for name, text in commands.items():
+        below.command(f"pinwheel_async.cli._{group}:{name}", help=text)
+    app.command(below)
+
+
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (CycloptsError, 2),
+    (ConfigurationError, 2),
+    (RequestError, 2),
+    (UnauthorizedError, 3),
+    (ForbiddenError, 3),
+    (PinwheelError, 4),
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return the exit code."""
+    try:
+        code: object = app(list(arguments))
+        sys.stdout.flush()
+    except (CycloptsError, PinwheelError) as error:
+        return _fail(next(code for kind, code in _CODES if isinstance(error, kind)), str(error))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted")
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def _fail(code: int, text: str) -> int:
+    print("pinwheel-async:", " ".join(text.split()), file=sys.stderr)
+    return code

@@ -1,0 +1,70 @@
+"""Many writers, one transaction: whatever waits is stored together, and meanwhile the next group gathers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from attrs import field, frozen
+
+T = TypeVar("T")
+
+
+@frozen(eq=False)
+class _Waiting(Generic[T]):
+    item: T = field(repr=False)
+    done: "asyncio.Future[None]"
+
+
+class GroupWriter(Generic[T]):
+    """Hands everything that waits to one call of *store*; there is never more than one such call.
+
+    No timers: under light load a group is one item. What was handed over is stored even if whoever waits for it is
+    cancelled.
+    """
+
+    def __init__(self, store: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None]]]) -> None:
+        """Start to write.
+
+        Args:
+            store: Stores a group and returns, for each item, what kept it from being stored. Must not raise.
+        """
+        self._store = store
+        self._waiting: list[_Waiting[T]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._task = asyncio.create_task(self._run(), name="pinwheel-sync-writer")
+
+    async def write(self, item: T) -> None:
+        """Return when the item is stored; raise what kept it from being stored."""
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        await waiting.done
+
+    async def close(self) -> None:
+        """Store what still waits, and stop."""
+        self._closing = True
+        self._wake.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while self._waiting or not self._closing:
+            await self._wake.wait()
+            self._wake.clear()
+            group, self._waiting = self._waiting, []
+            if group:
+                try:
+                    await self._write(group)
+                finally:
+                    for one in group:
+                        one.done.cancel()  # nothing, unless this task was cancelled
+
+    async def _write(self, group: "list[_Waiting[T]]") -> None:
+        outcomes = await self._store([one.item for one in group])
+        for one, error in zip(group, outcomes, strict=True):
+            if one.done.done():
+                continue  # its writer was cancelled; the item is stored nevertheless
+            if error is None:
+                one.done.set_result(None)
+            else:
+                one.done.set_exception(error)

@@ -1,0 +1,386 @@
+"""The command line, as a process of its own, against a server on loopback."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pinwheel_async
+from pinwheel_async.testing import FakePinwheel, Fault
+
+ROOT = Path(pinwheel_async.__file__).parents[1]
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakePinwheel]:
+    """A fake with 8 accounts, in a thread."""
+    with FakePinwheel(accounts=8) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(fake: FakePinwheel) -> dict[str, str]:
+    """The environment of a process that has the fake's secret."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {"PINWHEEL_API_SECRET": fake.api_secret, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run a command line in an empty folder."""
+
+    def call(*arguments: str, **variables: str) -> Done:
+        return subprocess.run(  # our own interpreter
+            [sys.executable, "-W", "error", "-m", "pinwheel_async", *arguments],
+            env=environment | variables,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+def sync(fake: FakePinwheel, *more: str) -> list[str]:
+    return ["sync", "--database", "payroll.db", "--base-url", fake.base_url, *more]
+
+
+def complaint(done: Done) -> str:
+    """Return the one line on stderr."""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pinwheel-async: ")
+    return line.removeprefix("pinwheel-async: ")
+
+
+def test_sync(run: Run, fake: FakePinwheel, tmp_path: Path):
+    """`sync` copies every account into the database, prints a table and ends with 0."""
+    done = run(*sync(fake))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "8 accounts" in done.stdout
+    connection = sqlite3.connect(tmp_path / "payroll.db")
+    assert connection.execute("SELECT count(*) FROM accounts").fetchone() == (8,)
+    expected = sum(len(fake.world.records(one, "paystubs")) for one in fake.world.account_ids())
+    assert connection.execute("SELECT count(*) FROM paystubs").fetchone() == (expected,)
+    connection.close()
+
+
+def test_sync_json(run: Run, fake: FakePinwheel):
+    """`sync --json` prints the report for programs, and nothing else."""
+    done = run(*sync(fake, "--json", "--products", "income", "shifts"))
+
+    report = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert report["ok"]
+    assert report["products"].keys() == {"income", "shifts"}
+
+
+def test_sync_of_some_accounts(run: Run, fake: FakePinwheel):
+    """`sync --accounts` fetches these accounts only, paystubs from a day on."""
+    ids = [fake.world.account_id(1), fake.world.account_id(2)]
+
+    done = run(*sync(fake, "--json", "--from-pay-date", "2026-02-01", "--accounts", *ids))
+
+    assert json.loads(done.stdout)["accounts"] == 2
+    assert fake.counts["list_accounts"] == 0
+    assert any("from_pay_date" in one.query for one in fake.requests)
+
+
+@pytest.mark.parametrize("more", [["--json"], []])
+def test_sync_with_failures(run: Run, fake: FakePinwheel, more: list[str]):
+    """A sync in which an account failed ends with 1 and names it."""
+    account_id = fake.world.account_id(3)
+    fake.script(Fault(status=400), operation="get_income", account_id=account_id)
+
+    done = run(*sync(fake, *more))
+
+    assert done.returncode == 1
+    assert account_id in (done.stdout if more else done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_sync_into_a_url(run: Run, fake: FakePinwheel, tmp_path: Path):
+    """The database may be a URL."""
+    done = run("sync", "--database", f"sqlite:///{tmp_path}/other.db", "--base-url", fake.base_url)
+
+    assert done.returncode == 0
+    assert (tmp_path / "other.db").exists()
+
+
+def test_an_unusable_database(run: Run, fake: FakePinwheel, tmp_path: Path):
+    """A database that cannot be used is one line, and ends with 4."""
+    (tmp_path / "payroll.db").write_bytes(b"no database" * 100)
+
+    done = run(*sync(fake))
+
+    assert done.returncode == 4
+    assert complaint(done) == "the database cannot be used: SQLITE_NOTADB"
+
+
+def test_accounts(run: Run, fake: FakePinwheel):
+    """`accounts` prints a table of accounts."""
+    done = run("accounts", "--base-url", fake.base_url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(one in done.stdout for one in fake.world.account_ids())
+
+
+def test_accounts_json(run: Run, fake: FakePinwheel):
+    """`accounts --json` prints a list of accounts as the API sends them."""
+    done = run("accounts", "--json", "--limit", "3", "--base-url", fake.base_url)
+
+    assert [*fake.world.account_ids()][:3] == [one["id"] for one in json.loads(done.stdout)]
+
+
+def test_more_accounts_than_a_page(run: Run):
+    """`accounts --limit` reads as many pages as it needs."""
+    with FakePinwheel(accounts=130) as fake:
+        done = run("accounts", "--json", "--limit", "120", "--base-url", fake.base_url)
+
+    assert len(json.loads(done.stdout)) == 120
+
+
+@pytest.mark.parametrize(("flag", "expected"), [("--connected", True), ("--disconnected", False)])
+def test_accounts_by_connection(run: Run, fake: FakePinwheel, flag: str, expected: bool):
+    """`accounts` lists connected or disconnected accounts only, if it is told to."""
+    fake.world.edit_account(fake.world.account_id(0), connected=True)
+    fake.world.edit_account(fake.world.account_id(1), connected=False)
+
+    done = run("accounts", "--json", flag, "--base-url", fake.base_url)
+
+    assert {one["connected"] for one in json.loads(done.stdout)} == {expected}
+
+
+LINK_TOKEN = (
+    "link-token",
+    "--org-name",
+    "Acme",
+    "--solution",
+    "Verify",
+    "--feature",
+    "paystubs",
+    "--feature",
+    "income",
+)
+
+
+def test_link_token(run: Run, fake: FakePinwheel):
+    """`link-token` prints the token alone, and on stderr that it is a secret."""
+    done = run(*LINK_TOKEN, "--end-user-id", "user_42", "--base-url", fake.base_url)
+
+    assert done.returncode == 0
+    assert len(done.stdout.split()) == 1
+    assert "secret" in complaint(done)
+    sent = json.loads(fake.requests[-1].body)
+    assert (sent["features"], sent["end_user_id"]) == (["paystubs", "income"], "user_42")
+
+
+def test_link_token_json(run: Run, fake: FakePinwheel):
+    """`link-token --json` prints the whole answer."""
+    done = run(*LINK_TOKEN, "--end-user-id", "user_42", "--json", "--base-url", fake.base_url)
+
+    assert json.loads(done.stdout).keys() >= {"id", "token", "expires"}
+
+
+def test_a_refused_argument(run: Run, fake: FakePinwheel):
+    """What the API would refuse ends with 2 before anything is sent."""
+    done = run(*LINK_TOKEN, "--base-url", fake.base_url)
+
+    assert done.returncode == 2
+    assert "end_user_id" in complaint(done)
+    assert not fake.requests
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sync"],
+        ["sync", "--database", "x", "--products", "paystub"],
+        ["sync", "--database", "x", "--concurrency", "0"],
+        ["sync", "--database", "mysql://host/x"],
+        ["accounts", "--limit", "0"],
+        ["accounts", "--environment", "moon"],
+        ["accounts", "--base-url", "http://example.com"],
+        ["nonsense"],
+        ["demo", "--accounts", "0"],
+    ],
+)
+def test_wrong_usage(run: Run, arguments: list[str]):
+    """Wrong usage is one line on stderr and ends with 2."""
+    done = run(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint(done)
+
+
+def test_no_secret(run: Run):
+    """Without a secret a command ends with 2 and says where it is looked for."""
+    done = run("accounts", PINWHEEL_API_SECRET="")
+
+    assert done.returncode == 2
+    assert "PINWHEEL_API_SECRET" in complaint(done)
+
+
+@pytest.mark.parametrize("command", [["accounts"], ["sync", "--database", "payroll.db"]])
+def test_a_wrong_secret(run: Run, fake: FakePinwheel, command: list[str]):
+    """A secret that is not accepted ends with 3, and is not printed."""
+    done = run(*command, "--base-url", fake.base_url, PINWHEEL_API_SECRET="planted-secret")
+
+    assert done.returncode == 3
+    assert "401" in complaint(done)
+    assert "planted" not in done.stdout + done.stderr
+
+
+def test_no_server(run: Run):
+    """A server that does not answer ends with 4."""
+    done = run("accounts", "--base-url", "http://127.0.0.1:1")
+
+    assert done.returncode == 4
+    assert "got no reply" in complaint(done)
+
+
+def test_an_api_failure(run: Run, fake: FakePinwheel):
+    """An answer that is no success ends with 4."""
+    fake.script(Fault(status=409), operation="list_accounts")
+
+    done = run("accounts", "--base-url", fake.base_url)
+
+    assert done.returncode == 4
+    assert "answered 409" in complaint(done)
+
+
+def test_interrupted(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):
+    """An interrupted sync ends with 130, without a traceback, and what it stored is whole."""
+    fake.storm(1.0, Fault(delay_s=30), operation="list_shifts")
+    command = [sys.executable, "-W", "error", "-m", "pinwheel_async", *sync(fake, "--concurrency", "2")]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    for _ in range(1_000):
+        if fake.counts["list_shifts"] == 2:
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+
+    assert (process.returncode, stderr) == (130, "pinwheel-async: interrupted\n")
+    connection = sqlite3.connect(tmp_path / "payroll.db")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert connection.execute("SELECT count(*) FROM incomes").fetchone() == (2,)
+    connection.close()
+
+
+def test_output_that_nobody_reads(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):
+    """Output into a pipe that is closed early is no error."""
+    command = f"{sys.executable} -W error -m pinwheel_async accounts --json --base-url {fake.base_url} | true"
+    done = subprocess.run(  # a pipe, which only a shell makes so simply
+        ["bash", "-o", "pipefail", "-c", command],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_demo(run: Run, tmp_path: Path):
+    """`demo` needs no key: it syncs a made-up workspace into a file, shows what it did and names the file."""
+    done = run("demo", "--accounts", "30", PINWHEEL_API_SECRET="")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "30 accounts" in done.stdout
+    assert "direct_deposit_allocations" in done.stdout
+    assert "pinwheel_demo.db" in done.stdout.splitlines()[-1]
+    connection = sqlite3.connect(tmp_path / "pinwheel_demo.db")
+    assert connection.execute("SELECT count(*) FROM identities").fetchone() == (30,)
+    connection.close()
+
+
+def test_demo_twice(run: Run):
+    """`demo` can be run again into the same file."""
+    first, second = (run("demo", "--accounts", "5", "--database", "d.db") for _ in range(2))
+
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_demo_on_a_terminal(environment: dict[str, str], tmp_path: Path):
+    """On a terminal `demo` shows a bar while it runs."""
+    command = [sys.executable, "-W", "error", "-m", "pinwheel_async", "demo", "--accounts", "60"]
+    ours, theirs = os.openpty()
+    variables = environment | {"TERM": "xterm"}
+    process = subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65_536):
+            shown += part
+    except OSError:  # how Linux says that the other side has closed
+        pass
+    os.close(ours)
+
+    assert process.wait(timeout=30) == 0
+    assert b"items" in shown
+    assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode() in shown
+
+
+def test_help(run: Run):
+    """The help lists the commands and explains the exit codes and where the secret comes from."""
+    done = run("--help")
+
+    assert done.returncode == 0
+    assert all(one in done.stdout for one in ("accounts", "demo", "link-token", "sync", "PINWHEEL_API_SECRET"))
+    assert "130 interrupted" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["accounts", "demo", "link-token", "sync"])
+def test_help_of_a_command(run: Run, command: str):
+    """Every command explains itself and its exit codes; no option takes the secret."""
+    done = run(command, "--help")
+
+    assert done.returncode == 0
+    assert "Exit codes" in done.stdout
+    assert "secret" not in "".join(line for line in done.stdout.splitlines() if "--" in line)
+
+
+def test_version(run: Run):
+    """`--version` prints the version of the library."""
+    done = run("--version")
+
+    assert done.returncode == 0
+    assert done.stdout.strip()
+
+
+def test_without_the_extra(environment: dict[str, str], tmp_path: Path):
+    """Without its extra the command says what to install, and ends with 2."""
+    code = "import sys; sys.modules['cyclopts'] = None; from pinwheel_async.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == "pinwheel-async needs its extra: pip install 'pinwheel-async[cli]'\n"
+
+
+def test_other_modules_that_are_missing():
+    """A module that is missing for another reason is not taken for the extra."""
+    code = (
+        "import sys; sys.modules['pinwheel_async.cli._show'] = None; sys.argv[1:] = ['demo']; "
+        "from pinwheel_async.cli import main; main()"
+    )
+    variables: Any = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
+
+    assert "ModuleNotFoundError" in done.stderr

@@ -1,0 +1,57 @@
+"""What a sync says about itself."""
+
+import json
+
+import pytest
+
+from pinwheel_async import ServerError
+from pinwheel_async.sync import Failure, ProductCounts, SyncReport
+
+
+@pytest.fixture
+def report() -> SyncReport:
+    """A run over two accounts, of which one failed."""
+    error = ServerError(endpoint="GET /v1/accounts/{account_id}/income", status=502, message="planted value")
+    return SyncReport(
+        accounts=2,
+        pages=3,
+        seconds=1.23456,
+        products={"income": ProductCounts(items=1, pages=1, complete=1, missing=0, failed=1)},
+        failures=(Failure(account_id="account", product="income", error=error),),
+    )
+
+
+def test_json(report: SyncReport):
+    """A report is one line of JSON with ids, counts and kinds of errors, and no text of the server."""
+    assert json.loads(report.to_json()) == {
+        "ok": False,
+        "accounts": 2,
+        "items": 1,
+        "missing": 0,
+        "pages": 3,
+        "seconds": 1.235,
+        "products": {"income": {"items": 1, "pages": 1, "complete": 1, "missing": 0, "failed": 1}},
+        "failures": [
+            {
+                "account_id": "account",
+                "product": "income",
+                "error": "ServerError",
+                "message": "GET /v1/accounts/{account_id}/income answered 502",
+            }
+        ],
+    }
+    assert "\n" not in report.to_json()
+
+
+def test_one_failure(report: SyncReport):
+    """A single failure is counted in the singular."""
+    with pytest.raises(ExceptionGroup, match=r"1 failure$"):
+        report.raise_for_errors()
+
+
+def test_nothing_failed():
+    """A report without failures is well, and raises nothing."""
+    report = SyncReport(accounts=0, pages=0, seconds=0.0, products={})
+
+    assert report.ok
+    report.raise_for_errors()
