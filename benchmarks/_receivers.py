@@ -1,0 +1,234 @@
+"""Webhook receivers to compare, each a server in a process of its own, and deliveries signed as each wants them.
+
+All do the same: read the raw body, verify its signature, decode it, run one async handler that does nothing, answer
+200.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+SECRET = "c2VjcmV0LW9mLWEtYmVuY2htYXJr"
+PATH = "/webhooks/pinwheel"
+TOKEN = "1:AAAA"
+
+_numbers = itertools.count(1)
+
+
+def _pinwheel(number: int) -> bytes:
+    payload = {
+        "id": "5a0c1b52-7d3e-4c55-8f41-2b9d3f6a7c01",
+        "name": "income",
+        "timestamp": "2026-03-17T15:05:03.000001+00:00",
+        "outcome": "success",
+        "error_code": None,
+        "error_type": None,
+        "link_token_id": "9c2f4e8a-1b3d-4f60-9a7e-6d5c4b3a2f02",
+        "params": {},
+        "account_id": f"e7d1a3b5-2c4f-4e68-8b9a-{number % 500:012d}",
+        "end_user_id": "usr_42",
+    }
+    event_id = f"{os.getpid():08x}-8f0b-4a0e-9a53-{number:012d}"
+    return json.dumps({"event_id": event_id, "event": "income.added", "payload": payload}).encode()
+
+
+def _update(number: int) -> bytes:
+    chat = {"id": number % 500, "type": "private", "first_name": "Ann"}
+    message = {
+        "message_id": number,
+        "date": 1773760000,
+        "chat": chat,
+        "from": chat | {"is_bot": False},
+        "text": "x" * 220,
+    }
+    message["from"].pop("type")
+    return json.dumps({"update_id": number, "message": message}).encode()
+
+
+def _mention(number: int) -> bytes:
+    event = {"type": "app_mention", "user": "U1", "text": "x" * 180, "ts": "1", "channel": "C1", "event_ts": "1"}
+    envelope = {"token": "t", "team_id": "T1", "api_app_id": "A1", "type": "event_callback", "event_time": 1773760000}
+    return json.dumps(envelope | {"event": event, "event_id": f"Ev{number}", "authorizations": []}).encode()
+
+
+def _hex(message: bytes) -> str:
+    return hmac.new(SECRET.encode(), message, "sha256").hexdigest()
+
+
+def signed(name: str) -> bytes:
+    """Make the next delivery for a contender, as it goes over the wire."""
+    number, now = next(_numbers), str(int(time.time()))
+    stamp = now.encode()
+    if name.startswith("aiogram"):
+        body, headers = _update(number), {"X-Telegram-Bot-Api-Secret-Token": SECRET}
+    elif name.startswith("slack"):
+        body = _mention(number)
+        headers = {"X-Slack-Request-Timestamp": now, "X-Slack-Signature": "v0=" + _hex(b"v0:%b:%b" % (stamp, body))}
+    elif name.startswith("FastAPI"):
+        body = _pinwheel(number)
+        mac = hmac.new(base64.b64decode(SECRET), b"msg_%d.%b.%b" % (number, stamp, body), hashlib.sha256).digest()
+        headers = {"webhook-id": f"msg_{number}", "webhook-timestamp": now}
+        headers["webhook-signature"] = "v1," + base64.b64encode(mac).decode()
+    else:
+        body = _pinwheel(number)
+        headers = {"x-timestamp": now, "x-pinwheel-signature": "v2=" + _hex(b"v2:%b:%b" % (stamp, body))}
+        headers |= {"pinwheel-version": "2025-07-08", "x-pinwheel-webhook-id": "8a1f9f0e-3a55-4f6e-9c1e-1f1d5a0c7b10"}
+    fields = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": str(len(body))} | headers
+    lines = "".join(f"{key}: {value}\r\n" for key, value in fields.items())
+    return f"POST {PATH} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+async def _on_port(app: web.Application) -> int:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return int(runner.addresses[0][1])
+
+
+async def _bare(_: Path) -> int:
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post(PATH, handle)
+    return await _on_port(app)
+
+
+def _ours(inbox: Callable[[Path], Any]) -> Callable[[Path], Awaitable[int]]:
+    async def start(directory: Path) -> int:
+        from pinwheel_async.events import IncomeAdded  # noqa: PLC0415  # each process imports its own contender
+        from pinwheel_async.webhooks import Router, webhook_app  # noqa: PLC0415
+
+        router = Router()
+
+        @router.on(IncomeAdded)
+        async def on_income(event: IncomeAdded) -> None:
+            pass
+
+        app = web.Application()
+        app.add_subapp(PATH, webhook_app(router, secrets=[SECRET], inbox=inbox(directory)))
+        return await _on_port(app)
+
+    return start
+
+
+def _sqlite(directory: Path) -> Any:
+    from pinwheel_async.webhooks import SqliteInbox  # noqa: PLC0415
+
+    return SqliteInbox(directory / "inbox.db")
+
+
+def _memory(_: Path) -> Any:
+    from pinwheel_async.webhooks import MemoryInbox  # noqa: PLC0415
+
+    return MemoryInbox()
+
+
+async def _fastapi(_: Path) -> int:
+    import uvicorn  # noqa: PLC0415
+    from fastapi import FastAPI, Request  # noqa: PLC0415
+    from pydantic import BaseModel  # noqa: PLC0415
+    from standardwebhooks import Webhook  # noqa: PLC0415
+
+    class Payload(BaseModel):
+        id: str | None
+        name: str
+        timestamp: str
+        outcome: str
+        error_code: str | None
+        error_type: str | None
+        link_token_id: str | None
+        account_id: str
+        end_user_id: str | None
+
+    class Envelope(BaseModel):
+        event_id: str
+        event: str
+        payload: Payload
+
+    app, verifier = FastAPI(), Webhook(SECRET)
+
+    async def on_income(event: Envelope) -> None:
+        pass
+
+    @app.post(PATH)
+    async def receive(request: Request) -> dict[str, str]:
+        body = await request.body()
+        verifier.verify(body, dict(request.headers))
+        await on_income(Envelope.model_validate_json(body))
+        return {}
+
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
+    _kept.append(asyncio.create_task(server.serve()))
+    while not server.started:
+        await asyncio.sleep(0.01)  # noqa: ASYNC110  # it does not tell
+    return int(server.servers[0].sockets[0].getsockname()[1])
+
+
+async def _aiogram(_: Path) -> int:
+    from aiogram import Bot, Dispatcher  # noqa: PLC0415
+    from aiogram.types import Message  # noqa: PLC0415
+    from aiogram.webhook.aiohttp_server import SimpleRequestHandler  # noqa: PLC0415
+
+    dispatcher, app = Dispatcher(), web.Application()
+
+    async def on_message(message: Message) -> None:
+        pass
+
+    dispatcher.message.register(on_message)
+    receiver = SimpleRequestHandler(dispatcher, Bot(TOKEN), handle_in_background=False, secret_token=SECRET)
+    receiver.register(app, path=PATH)
+    return await _on_port(app)
+
+
+async def _slack(_: Path) -> int:
+    from slack_bolt.async_app import AsyncApp  # noqa: PLC0415
+    from slack_bolt.authorization import AuthorizeResult  # noqa: PLC0415
+
+    async def authorize(**_: Any) -> AuthorizeResult:
+        return AuthorizeResult(enterprise_id=None, team_id="T1", bot_token="xoxb-1", bot_user_id="U2", bot_id="B1")
+
+    bolt = AsyncApp(signing_secret=SECRET, authorize=authorize, process_before_response=True)
+
+    @bolt.event("app_mention")
+    async def on_mention(event: dict[str, Any]) -> None:
+        pass
+
+    return await _on_port(bolt.web_app(path=PATH))
+
+
+CONTENDERS: dict[str, Callable[[Path], Awaitable[int]]] = {
+    "bare aiohttp handler": _bare,
+    "pinwheel_async, no inbox": _ours(lambda _: None),
+    "pinwheel_async, memory inbox": _ours(_memory),
+    "pinwheel_async, SQLite inbox, FULL": _ours(_sqlite),
+    "FastAPI, verifier, uvicorn": _fastapi,
+    "aiogram": _aiogram,
+    "slack-bolt": _slack,
+}
+"""How to start each of them; what comes back is the port."""
+
+_kept: list[Any] = []
+
+
+async def _serve(name: str, directory: Path) -> None:
+    print(await CONTENDERS[name](directory), flush=True)
+    # The parent holds the other end of stdin: when it is gone, so are we.
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {int(sys.argv[2])})
+    asyncio.run(_serve(sys.argv[1], Path(sys.argv[3])))
