@@ -21,6 +21,9 @@ from pinwheel_async.testing._world import World
 _Limits: TypeAlias = tuple[tuple[str, Any, Any], ...]
 """A fact, the least it may be, and the most; None for no limit."""
 
+_MOST_JOBS = 1_000
+"""More than an account ever has."""
+
 _UPLOADED: dict[str, type[Model]] = {
     "paystub": UploadedPaystub,
     "w2": UploadedW2,
@@ -75,7 +78,10 @@ def _override_monitoring_status(world: World, call: Call) -> Answer:
 def _get_product(world: World, call: Call) -> Answer:
     product = call.row.operation.removeprefix("get_")
     index = world.index(call.path["account_id"])
-    return Item(world.entries(index, product)[0].body, {"refreshed_at": _refreshed_at(world, index, product)})
+    found = world.entries(index, product)
+    if not found:
+        raise not_found(product.replace("_", " "))
+    return Item(found[0].body, {"refreshed_at": _refreshed_at(world, index, product)})
 
 
 @handles("list_paystubs")
@@ -148,7 +154,7 @@ def _get_end_user_document(world: World, call: Call) -> Answer:
 @handles("list_earnings_stream_payouts")
 def _list_payouts(world: World, call: Call) -> Answer:
     index = world.accounts_of(call.path["end_user_id"])[0]
-    stubs = _pay.paystubs(world.profile(index), world.ids, world.change(index, "paystubs"))
+    stubs = world.records(world.account_id(index), "paystubs")[::-1]
     payouts = _pay.payouts(world.profile(index), stubs)
     moments = {name: _refreshed_at(world, index, "paystubs") for name in ("refreshed_at", "updated_at")}
     return listing(reversed(payouts), moments)
@@ -159,7 +165,9 @@ def _get_report(world: World, call: Call) -> Answer:
     index = world.accounts_of(call.path["end_user_id"])[0]
     account_id = world.account_id(index)
     products: tuple[Product, ...] = ("identity", "employment", "income")
-    parts: dict[str, Record] = {one: world.records(account_id, one)[0] for one in products}
+    parts: dict[str, Record] = {one: record for one in products for record in world.records(account_id, one)}
+    if len(parts) < len(products):
+        raise not_found("verification report")
     stubs = world.records(account_id, "paystubs")[::-1]
     kind = call.row.operation.removeprefix("get_").removesuffix("_report")
     return item(_reports.verification_report(kind, world.profile(index), world.ids, parts, stubs))
@@ -210,14 +218,22 @@ def _refreshed_at(world: World, index: int, product: str) -> str:
 
 def _jobs(world: World, call: Call) -> Iterator[tuple[int, Record]]:
     """Make the jobs behind the cursor, account by account, with their ranks."""
-    per = _reports.JOBS_PER_ACCOUNT
-    account_id = call.text("account_id")
-    first, end = 0, world.account_count * per
+    account_id, after = call.text("account_id"), -1 if call.after is None else call.after
+    first, end = 0, world.account_count
     if account_id is not None:
-        first = world.index(account_id) * per
-        end = first + per
-    for rank in range(max(first, -1 if call.after is None else call.after + 1), end):
-        yield rank, _reports.job(world.profile(rank // per), world.ids, rank % per, call.version)
+        first = world.index(account_id)
+        end = first + 1
+    for index in range(max(first, after // _MOST_JOBS), end):
+        for rank, job in enumerate(_jobs_of(world, index, call.version), index * _MOST_JOBS):
+            if rank > after:
+                yield rank, job
+
+
+def _jobs_of(world: World, index: int, version: str) -> list[Record]:
+    announced = world.jobs(index)
+    if announced is None:
+        return _reports.jobs(world.profile(index), world.ids, version)
+    return [_reports.announced_job(one, version) for one in announced]
 
 
 def _documents(world: World, call: Call) -> list[Record]:

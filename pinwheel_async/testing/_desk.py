@@ -17,8 +17,12 @@ class Desk:
     """The things themselves, each kind in the order in which they were made."""
 
     def __init__(self, ids: Ids, api_secret: str, now: Callable[[], datetime]) -> None:
+        self._ids = ids
         self._now = now
+        self._made = 0
         self.webhooks: dict[str, Record] = {}
+        self.link_tokens: dict[str, str | None] = {}
+        """Link tokens that were made, and the end users they name."""
         self.connections = {made["id"]: made for made in (connection(ids, one) for one in range(CONNECTION_COUNT))}
         self.keys: dict[str, Record] = {}
         self._secrets: dict[str, str] = {}
@@ -34,12 +38,13 @@ class Desk:
         if len(self.webhooks) >= WEBHOOK_QUOTA:
             raise bad_request("WEBHOOK_LIMIT_REACHED", f"There are {WEBHOOK_QUOTA} webhooks already.")
         now = stamp(self._now())
+        self._made += 1
         made: Record = {
             "url": body["url"],
             "status": body["status"],
             "enabled_events": body["enabled_events"],
             "version": body.get("version") or "2022-09-09",
-            "id": str(uuid4()),
+            "id": self._ids.make("webhook", self._made),
             "created_at": now,
             "last_updated": now,
             "customer_id": body.get("customer_id"),

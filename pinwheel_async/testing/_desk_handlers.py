@@ -22,6 +22,7 @@ def _create_link_token(world: World, call: Call) -> Answer:
     if body.get("account_id") is not None:
         world.index(body["account_id"])
     token = _link_token(world)
+    world.desk.link_tokens[token["id"]] = body.get("end_user_id")
     return item(token | {"smart_branch_url": None} if call.row.operation == "create_link_token" else token)
 
 

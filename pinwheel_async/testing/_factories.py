@@ -12,6 +12,7 @@ import msgspec
 
 from pinwheel_async._core.convert import Shape, decode
 from pinwheel_async._core.fields import Model
+from pinwheel_async.events import Event
 from pinwheel_async.models.account import Account
 from pinwheel_async.models.allocation import DirectDepositAllocations
 from pinwheel_async.models.employer import Employer
@@ -26,6 +27,7 @@ from pinwheel_async.models.shift import Shift
 from pinwheel_async.models.tax_form import TaxForm, TaxFormW2
 from pinwheel_async.settings import LATEST_VERSION
 from pinwheel_async.testing import _directory, _pay, _people, _reports
+from pinwheel_async.testing._events import make_event
 from pinwheel_async.testing._ids import Ids
 from pinwheel_async.testing._make import make_generic
 from pinwheel_async.testing._people import Change, Profile, Record
@@ -41,7 +43,7 @@ _NOTHING_CHANGED = Change()
 
 
 def make(kind: type[M], seed: int = 0, **overrides: Any) -> M:
-    """Make a model of any class.
+    """Make a model of any class; an event, as `make_event` does.
 
     Args:
         kind: The class.
@@ -49,6 +51,8 @@ def make(kind: type[M], seed: int = 0, **overrides: Any) -> M:
             `make(Paystub, 3)` and `make(Income, 3)` belong to one account.
         overrides: Values of fields, instead of made-up ones; they are not checked.
     """
+    if issubclass(kind, Event):
+        return cast("M", make_event(kind, seed, **overrides))
     recipe = _RECIPES.get(kind)
     if recipe is None:
         return make_generic(kind, seed, **_REQUESTS.get(kind, {}) | overrides)

@@ -58,7 +58,7 @@ def paystubs(profile: Profile, ids: Ids, change: Change) -> list[Record]:
 def _fetched_at(profile: Profile, day: date) -> datetime:
     """Return when something of that day was fetched: with the connection, or in the night after it happened."""
     return max(
-        profile.created_at + timedelta(seconds=44),
+        profile.after(44),
         datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=30),
     )
 
@@ -192,7 +192,7 @@ def tax_forms(profile: Profile, ids: Ids, change: Change) -> list[Record]:
         made.append(
             {
                 "id": form_id,
-                "created_at": stamp(profile.created_at + timedelta(seconds=48)),
+                "created_at": stamp(profile.after(48)),
                 "account_id": profile.account_id,
                 "form_type": "1099-NEC" if profile.index % 7 == 3 else "W-2",
                 "year": year,

@@ -55,6 +55,12 @@ class Profile:
     monitoring_status: str
     checked_at: datetime
     """When the data was last checked in the background."""
+    at_once: bool = False
+    """Whether the data may be there sooner than some seconds after the account."""
+
+    def after(self, seconds: float) -> datetime:
+        """Return when something was fetched that usually takes so long."""
+        return self.created_at if self.at_once else self.created_at + timedelta(seconds=seconds)
 
     @property
     def full_name(self) -> str:
@@ -120,7 +126,7 @@ def owner(index: int) -> int:
 def updated_at(profile: Profile, product: str, change: Change) -> datetime:
     """Return when a product last changed: lists grow until the last check, the rest came with the connection."""
     grows = product in {"paystubs", "shifts"}
-    return change.at or (profile.checked_at if grows else profile.created_at + timedelta(seconds=41, milliseconds=3))
+    return change.at or (profile.checked_at if grows else profile.after(41.003))
 
 
 def refreshed_at(profile: Profile, product: str, change: Change) -> datetime:
@@ -231,7 +237,7 @@ def phone(number: int) -> str:
 def _head(profile: Profile, ids: Ids, product: str, change: Change) -> Record:
     return {
         "id": ids.make(product, profile.index),
-        "created_at": stamp(profile.created_at + timedelta(seconds=41)),
+        "created_at": stamp(profile.after(41)),
         "updated_at": stamp(updated_at(profile, product, change)),
         "account_id": profile.account_id,
     }

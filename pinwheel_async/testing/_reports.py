@@ -8,8 +8,6 @@ from pinwheel_async.testing._ids import Ids
 from pinwheel_async.testing._pay import document
 from pinwheel_async.testing._people import START, Profile, Record, stamp
 
-JOBS_PER_ACCOUNT = 4
-
 _JOB_NAMES = ("direct_deposit_switch", "employment", "income", "paystubs")
 # The kinds of parameters of a job; the last four came with 2025-07-08 or only fit one kind of job.
 _PARAMS = (
@@ -39,6 +37,25 @@ def job(profile: Profile, ids: Ids, number: int, version: str) -> Record:
         "params": _params(profile, name, version),
         "account_id": profile.account_id,
     }
+
+
+def jobs(profile: Profile, ids: Ids, version: str) -> list[Record]:
+    """Make the jobs that connected an account."""
+    return [job(profile, ids, number, version) for number in range(len(_JOB_NAMES))]
+
+
+def announced_job(payload: Record, version: str) -> Record:
+    """Return the job that an event announced, as the list of jobs shows it."""
+    names = ("id", "name", "timestamp", "outcome", "error_code", "error_type", "link_token_id", "account_id")
+    params: Record = dict.fromkeys(_PARAMS) | payload["params"]
+    return {name: payload[name] for name in names} | {"params": _params_of(params, version)}
+
+
+def _params_of(params: Record, version: str) -> Record:
+    if version >= _NEW_ALLOCATION:
+        return params
+    new = {"action", "allocation", "card_name"}
+    return {name: value for name, value in params.items() if name not in new} | {"amount": None}
 
 
 def _params(profile: Profile, name: str, version: str) -> Record:

@@ -1,4 +1,7 @@
-"""FakePinwheel: the API on loopback, with a made-up world behind it and trouble on order."""
+"""FakePinwheel: the API on loopback, with a made-up world behind it and trouble on order.
+
+What it answers is here; what it announces by webhooks is in `_announcer.py`.
+"""
 
 import asyncio
 from collections import Counter, deque
@@ -12,7 +15,9 @@ from attrs import field, frozen
 
 from pinwheel_async._core.endpoint import Endpoint
 from pinwheel_async.endpoints import ENDPOINTS
+from pinwheel_async.testing._announcer import Announcer
 from pinwheel_async.testing._call import Reply
+from pinwheel_async.testing._clock import FakeClock
 from pinwheel_async.testing._faults import Fault, Faults, Gate, Target, broken
 from pinwheel_async.testing._loop import LoopThread
 from pinwheel_async.testing._service import Asked, Service
@@ -40,7 +45,7 @@ class SeenRequest:
     body: bytes = field(repr=False)
 
 
-class FakePinwheel:
+class FakePinwheel(Announcer):
     """A Pinwheel API of its own, on a free port of the loopback interface.
 
     ```python
@@ -55,8 +60,25 @@ class FakePinwheel:
     served. What the API's documentation leaves open is decided strictly, so that a client that works here asks for
     nothing that is not promised.
 
+    Its time stands still until a test turns it (`await fake.advance(60)`), so that what takes minutes or days in the
+    world takes none in a test.
+
+    Args:
+        accounts: Number of accounts in the world.
+        seed: Another seed makes another world.
+        host: Where to listen.
+        port: Where to listen; 0 for a free port.
+        api_secret: What clients have to send, and what signs deliveries.
+        endpoints: What to serve.
+        real_time: Let the fake's clock go with the real time, for demonstrations.
+        resign_retries: Whether a repeated delivery has a timestamp and a signature of its own; what the API does is
+            (unverified).
+        patience_s: Real seconds for which the clock waits for a receiver's answer before it may go on without it.
+
     Attributes:
         world: The data, and the ways to change it.
+        clock: What time it is; `advance()` turns it.
+        deliveries: The last 10,000 tries to deliver something, in the order in which they ended.
         requests: The last 10,000 requests, oldest first.
         counts: Number of requests by operation.
         peak_in_flight: Most requests that were being answered at the same time.
@@ -71,9 +93,13 @@ class FakePinwheel:
         port: int = 0,
         api_secret: str = "fake-secret-of-nobody",  # noqa: S107  # the secret of a server that only exists in tests
         endpoints: Iterable[Endpoint[Any]] = ENDPOINTS,
+        real_time: bool = False,
+        resign_retries: bool = True,
+        patience_s: float = 1.0,
     ) -> None:
-        self.world = World(accounts=accounts, seed=seed, api_secret=api_secret)
-        self.api_secret = api_secret
+        clock = FakeClock(real_time=real_time)
+        world = World(accounts=accounts, seed=seed, api_secret=api_secret, clock=clock)
+        super().__init__(world, clock, api_secret, resign_retries=resign_retries, patience_s=patience_s)
         self.requests: deque[SeenRequest] = deque(maxlen=_KEPT_REQUESTS)
         self.counts: Counter[str] = Counter()
         self.peak_in_flight = 0
@@ -147,7 +173,8 @@ class FakePinwheel:
         self._gate = Gate(requests_per_s, in_flight)
 
     def calm(self) -> None:
-        """End all scripts, storms and limits."""
+        """End all scripts, storms, limits and mischief."""
+        self.mischief()
         self._faults.clear()
         self._gate = Gate()
 
@@ -156,7 +183,8 @@ class FakePinwheel:
         self._running().cursors.expire()
 
     def forget(self) -> None:
-        """Empty the records of requests; the world stays as it is."""
+        """Empty the records of requests and deliveries; the world stays as it is."""
+        self.deliveries.clear()
         self.requests.clear()
         self.counts.clear()
         self.peak_in_flight = self._in_flight
@@ -168,9 +196,11 @@ class FakePinwheel:
         await web.TCPSite(runner, *self._address).start()
         self._runner = runner
         self._service = Service(self._endpoints, self.world, self.base_url)
+        await self._begin_to_announce()
 
     async def stop(self) -> None:
-        """Close every connection; `async with` does it."""
+        """Close every connection and give up what is not delivered yet; `async with` does it."""
+        await self._stop_announcing()
         if self._runner is not None:
             await self._runner.cleanup()
         self._runner = self._service = None

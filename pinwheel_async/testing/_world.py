@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from pinwheel_async.models.account import Account
 from pinwheel_async.products import PRODUCTS, Product
 from pinwheel_async.testing import _pay, _people
 from pinwheel_async.testing._call import Entry, not_found
+from pinwheel_async.testing._clock import FakeClock
 from pinwheel_async.testing._desk import Desk
 from pinwheel_async.testing._ids import Ids
 from pinwheel_async.testing._people import Change, Profile, Record, updated_at
@@ -28,7 +29,10 @@ _MANY: dict[str, Callable[[Profile, Ids, Change], list[Record]]] = {
     "shifts": _pay.shifts,
     "tax_forms": _pay.tax_forms,
 }
-_FACTS = ("id", "pay_date", "start_date", "end_date", "year", "connected", "monitoring_status", "end_user_id")
+_FACTS = (
+    *("id", "pay_date", "start_date", "end_date", "year", "form_type"),
+    *("connected", "monitoring_status", "end_user_id"),
+)
 _KEPT_LISTS = 4_096
 
 
@@ -38,13 +42,16 @@ class World:
     Nothing is made before it is read, so a world of a million accounts costs as little as one of ten.
     """
 
-    def __init__(self, *, accounts: int, seed: int, api_secret: str) -> None:
+    def __init__(self, *, accounts: int, seed: int, api_secret: str, clock: FakeClock | None = None) -> None:
         self.ids = Ids(seed)
         self.desk = Desk(self.ids, api_secret, self.now)
         self._count = accounts
-        self._clock: datetime | None = None
+        self._clock = clock or FakeClock(real_time=True)
+        self._recast: dict[int, dict[str, Any]] = {}
+        self._unseen: dict[tuple[int, str], int | None] = {}
         self._changes: dict[tuple[int, str], Change] = {}
         self._edits: dict[int, Record] = {}
+        self._jobs: dict[int, list[Record]] = {}
         self._deleted: set[str] = set()
         self._extra_owners: dict[str, list[int]] = {}
         self._entries: OrderedDict[tuple[int, str], tuple[Entry, ...]] = OrderedDict()
@@ -60,14 +67,12 @@ class World:
         return self._count
 
     def now(self) -> datetime:
-        """Return what time it is in the world: the time that was set, or the real one."""
-        return self._clock or datetime.now(UTC)
+        """Return what time it is in the world."""
+        return self._clock.now()
 
     def set_clock(self, now: datetime | None) -> None:
         """Stop the world's clock at an aware moment, or let it go on with the real time if None."""
-        if now is not None and now.tzinfo is None:
-            raise ValueError("now must be an aware datetime, such as datetime.now(UTC)")
-        self._clock = now and now.astimezone(UTC)
+        self._clock.set(now)
 
     def account_id(self, index: int) -> str:
         """Return the id of an account by its number, from 0."""
@@ -100,9 +105,61 @@ class World:
         self._edits[index] = self._edits.get(index, {}) | changes
         self._forget(index, "account")
 
-    def touch(self, account_id: str, product: Product) -> None:
-        """Change the data of a product: a list gets a newer item; `data_updated_at` moves."""
+    def recast(self, account_id: str, **changes: Any) -> None:
+        """Change the profile behind an account, such as `paystubs=31`; its data follows."""
         index = self.index(account_id)
+        self._recast[index] = self._recast.get(index, {}) | changes
+        self.profile.cache_clear()
+        for product in ("account", *PRODUCTS):
+            self._forget(index, product)
+
+    def connect(self, account_id: str, *, link_token_id: str, end_user_id: str | None = None) -> None:
+        """Begin an account anew, as if its owner had logged in just now: none of its data is there yet.
+
+        Args:
+            account_id: The account.
+            link_token_id: Link token of the session.
+            end_user_id: Whose account it is from now on; whose it is already when None.
+        """
+        index, now = self.index(account_id), self.now()
+        for product in PRODUCTS:
+            self._changes.pop((index, product), None)
+            self._unseen[index, product] = None
+        self._jobs[index] = []
+        self.recast(account_id, created_at=now, checked_at=now, at_once=True)
+        self.edit_account(account_id, link_token_id=link_token_id, connected=True, monitoring_status="active")
+        if end_user_id is not None:
+            self._extra_owners.setdefault(end_user_id, []).append(index)
+            self.edit_account(account_id, end_user_id=end_user_id)
+
+    def reveal(self, account_id: str, product: Product, unseen: int = 0) -> None:
+        """Let the data of a product be there, but for so many of the oldest items; `data_updated_at` moves."""
+        index = self.index(account_id)
+        self._unseen[index, product] = unseen
+        before = self.change(index, product)
+        at = self.now() if before.at is None else max(self.now(), before.at + timedelta(milliseconds=1))
+        self._changes[index, product] = attrs.evolve(before, at=at)
+        self._forget(index, product)
+        self._forget(index, "account")
+
+    def add_job(self, account_id: str, job: Record) -> None:
+        """Let a job of a Link session have ended; a pending one of the same name is over then."""
+        jobs = self._jobs.setdefault(self.index(account_id), [])
+        jobs[:] = [one for one in jobs if one["name"] != job["name"] or one["outcome"] != "pending"]
+        jobs.append(job)
+
+    def jobs(self, index: int) -> list[Record] | None:
+        """Return the jobs of an account's Link session; None for an account that was there from the start."""
+        return self._jobs.get(index)
+
+    def touch(self, account_id: str, product: Product) -> None:
+        """Change the data of a product: a list gets a newer item; `data_updated_at` moves.
+
+        A product that was not there yet is there then.
+        """
+        index = self.index(account_id)
+        if self._unseen.get((index, product), 0) is None:
+            del self._unseen[index, product]
         self._change(index, product, adds=True)
 
     def delete_paystub(self, account_id: str, paystub_id: str) -> None:
@@ -134,7 +191,15 @@ class World:
         return self._changes.get((index, product), Change())
 
     def entries(self, index: int, product: str) -> tuple[Entry, ...]:
-        """Return the encoded items of a product (or of `account`), newest first; made once, then kept for a while."""
+        """Return the encoded items of a product (or of `account`) that are there by now, newest first."""
+        unseen = self._unseen.get((index, product), 0)
+        if unseen is None:
+            return ()
+        found = self.all_entries(index, product)
+        return found[:-unseen] if unseen else found
+
+    def all_entries(self, index: int, product: str) -> tuple[Entry, ...]:
+        """Return the items that are there, and those that are still to come; made once, then kept for a while."""
         kept = self._entries.get((index, product))
         if kept is None:
             kept = self._entries[index, product] = self._make_entries(index, product)
@@ -157,20 +222,20 @@ class World:
         name = end_user_id.removeprefix("end_user_")
         number = int(name) if name.isascii() and name.isdigit() else -1
         generated = [one for one in (number, number + 1) if 0 <= one < self._count]
-        known = [*generated, *self._extra_owners.get(end_user_id, ())]
+        known = dict.fromkeys([*generated, *self._extra_owners.get(end_user_id, ())])
         mine = [one for one in known if self.entries(one, "account")[0].facts["end_user_id"] == end_user_id]
         if not mine:
             raise not_found("end user")
         return mine
 
     def _make_profile(self, index: int) -> Profile:
-        return _people.make_profile(self.ids, index)
+        return attrs.evolve(_people.make_profile(self.ids, index), **self._recast.get(index, {}))
 
     def _make_entries(self, index: int, product: str) -> tuple[Entry, ...]:
         profile = self.profile(index)
         if product == "account":
             changes: dict[str, Change] = {name: self.change(index, name) for name in PRODUCTS}
-            made = [_people.account(profile, self.ids, changes) | self._edits.get(index, {})]
+            made = [self._dated(index, _people.account(profile, self.ids, changes)) | self._edits.get(index, {})]
         elif product in _ONE:
             made = [_ONE[product](profile, self.ids, self.change(index, product))]
         else:
@@ -178,6 +243,13 @@ class World:
         first = index if product == "account" else 0
         entries = [_entry(first - number, record) for number, record in enumerate(made)]
         return tuple([entry for entry in reversed(entries) if entry.facts["id"] not in self._deleted])
+
+    def _dated(self, index: int, account: Record) -> Record:
+        """Leave out the times of what is not there yet."""
+        for times in (account["data_updated_at"], account["data_refreshed_at"]):
+            for product in [one for one in times if self._unseen.get((index, one), 0) is None]:
+                del times[product]
+        return account
 
     def _change(self, index: int, product: str, *, adds: bool) -> None:
         before = self.change(index, product)
