@@ -172,8 +172,8 @@ async def _fastapi(_: Path) -> int:
 
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", access_log=False))
     _kept.append(asyncio.create_task(server.serve()))
-    while not server.started:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110  # it does not tell
+    while not server.started:  # noqa: ASYNC110  # it does not tell
+        await asyncio.sleep(0.01)
     return int(server.servers[0].sockets[0].getsockname()[1])
 
 

@@ -1,0 +1,345 @@
+"""The sub-application on a real socket: every input gets its status."""
+
+import asyncio
+import json
+import logging
+import time
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from pinwheel_async.errors import ConfigurationError, InboxError
+from pinwheel_async.events import Event, IncomeAdded
+from pinwheel_async.webhooks import Context, MemoryInbox, Router, SqliteInbox, webhook_app
+
+
+@pytest.fixture
+def handled():
+    return []
+
+
+@pytest.fixture
+def router(handled):
+    router = Router()
+
+    @router.on(Event)
+    async def on_event(event: Event, context: Context) -> None:
+        handled.append((event, context))
+
+    return router
+
+
+async def until(predicate, timeout_s=5.0):
+    """Wait until something is true; a bound, not a nap."""
+    async with asyncio.timeout(timeout_s):
+        while not predicate():
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+async def test_authentic(mount, router, handled, body, path):
+    """A signed delivery is answered 200, with and without a trailing slash, and handled."""
+    async with mount(router, inbox=MemoryInbox()) as sender:
+        answer = await sender.send(body(), path=path)
+        await until(lambda: handled)
+
+    event, context = handled[0]
+    assert 200 == answer.status
+    assert IncomeAdded is type(event)
+    assert (event.event_id, 1, "2025-07-08") == (context.event_id, context.attempt, context.version)
+
+
+async def test_named_secrets(mount, router, handled, body, headers):
+    """Handlers learn which of several secrets signed."""
+    secrets = {"old": "the-old-secret", "sandbox": "the-sandbox-secret"}
+    async with mount(router, secrets=secrets, inbox=MemoryInbox()) as sender:
+        one = body()
+        answer = await sender.send(one, headers(one, secret="the-sandbox-secret"))
+        await until(lambda: handled)
+
+    assert 200 == answer.status
+    assert "sandbox" == handled[0][1].key
+
+
+@pytest.mark.parametrize(("away_s", "status"), [(0, 200), (-3600, 401), (3600, 401)])
+async def test_age_limit(mount, router, body, headers, away_s, status):
+    """With an age limit, what was signed too long ago or too far ahead is answered 401."""
+    async with mount(router, inbox=MemoryInbox(), max_age_s=600) as sender:
+        one = body()
+        answer = await sender.send(one, headers(one, timestamp=str(int(time.time()) + away_s)))
+
+    assert status == answer.status
+
+
+async def test_not_authentic(mount, router, handled, body, headers):
+    """A body that is not the one that was signed is answered 401 and not stored."""
+    inbox = MemoryInbox()
+    async with mount(router, inbox=inbox) as sender:
+        answer = await sender.send(body(), headers(body()))
+        counts = await inbox.counts()
+
+    assert 401 == answer.status
+    assert 0 == counts.waiting + counts.done
+
+
+async def test_unknown_event(mount, router, handled, body):
+    """An event that nobody knows is answered 200 and handled as such."""
+    async with mount(router) as sender:
+        answer = await sender.send(body("moon.risen"))
+
+    assert 200 == answer.status
+    assert ("moon.risen", "account-1") == (handled[0][0].event, handled[0][0].payload["account_id"])
+
+
+async def test_repetition(mount, router, handled, body):
+    """A delivery whose event id is known is answered 200 and not handled again."""
+    inbox = MemoryInbox()
+    async with mount(router, inbox=inbox) as sender:
+        one = body()
+        statuses = [(await sender.send(one)).status for _ in range(3)]
+        await sender.send(body())
+        await until(lambda: len(handled) == 2)
+
+    assert [200, 200, 200] == statuses
+    assert 2 == len({event.event_id for event, _ in handled})
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+async def test_other_methods(mount, router, method):
+    """Other methods are answered 405."""
+    async with mount(router, inbox=MemoryInbox()) as sender:
+        assert 405 == (await sender.send(b"", {}, method=method)).status
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_body_too_large(mount, router, chunked):
+    """A body over the limit is answered 413, whether it says its length or not."""
+
+    async def chunks():
+        for _ in range(8):
+            yield b"x" * 1024
+
+    async with mount(router, inbox=MemoryInbox(), max_body_bytes=4096) as sender:
+        answer = await sender.send(chunks() if chunked else b"x" * 4097, {})
+
+    assert 413 == answer.status
+
+
+async def test_the_limit_is_inclusive(mount, router, body):
+    """A body of exactly the limit is taken, although aiohttp's own limit for the application is another."""
+    one = body()
+    async with mount(router, inbox=MemoryInbox(), max_body_bytes=len(one)) as sender:
+        assert 200 == (await sender.send(one)).status
+
+
+async def test_body_too_slow(mount, router):
+    """A body that does not come in time is answered 408."""
+    async with mount(router, inbox=MemoryInbox(), read_timeout_s=0.05) as sender:
+        port = int(sender.url.split(":")[2].split("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST /hooks HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10\r\n\r\n{")
+        status = (await reader.readline()).split(b" ", 2)[1]
+        writer.close()
+        await writer.wait_closed()
+
+    assert b"408" == status
+
+
+class BrokenInbox(MemoryInbox):
+    async def put(self, delivery):
+        raise InboxError("the disk is full", reason="SQLITE_FULL")
+
+    async def save(self, key, value):
+        raise InboxError("the disk is full", reason="SQLITE_FULL")
+
+
+async def test_inbox_down(mount, router, handled, body, caplog):
+    """What cannot be stored is answered 503 with Retry-After, logged by its id, and never handled."""
+    async with mount(router, inbox=BrokenInbox()) as sender:
+        answer = await sender.send(body(event_id="event-4711"))
+
+    assert (503, "5") == (answer.status, answer.headers["Retry-After"])
+    assert [] == handled
+    assert "event event-4711 is not stored: the disk is full: SQLITE_FULL" in caplog.text
+
+
+async def test_inbox_full(mount, router, body):
+    """An inbox over its limit answers 503: the sender comes back when there is room."""
+    blocked = asyncio.Event()
+    slow = Router()
+
+    @slow.on(Event)
+    async def wait(event: Event) -> None:
+        await blocked.wait()
+
+    async with mount(slow, inbox=MemoryInbox(max_waiting=2), concurrency=1, drain_s=0.01) as sender:
+        statuses = [(await sender.send(body())).status for _ in range(6)]
+        blocked.set()
+
+    assert 503 == statuses[-1]
+    assert 200 == statuses[0]
+
+
+async def test_health(mount, router):
+    """Health is 200 with counts where the inbox can store, and 503 where it cannot."""
+    async with mount(router, inbox=MemoryInbox()) as sender, sender.session.get(sender.url + "/health") as response:
+        assert {"status": "ok", "waiting": 0, "claimed": 0, "dead": 0} == await response.json()
+    async with (
+        mount(router_of(), inbox=BrokenInbox()) as sender,
+        sender.session.get(sender.url + "/health") as response,
+    ):
+        assert (503, {"status": "cannot store"}) == (response.status, await response.json())
+
+
+def router_of(*handlers):
+    router = Router()
+    for handler in handlers:
+        router.on(Event)(handler)
+    return router
+
+
+async def test_without_inbox_handlers_run_first(mount, router, handled, body):
+    """Without an inbox a delivery is handled before it is answered."""
+    async with mount(router) as sender:
+        answer = await sender.send(body())
+
+        assert 1 == len(handled)
+        assert 200 == answer.status
+
+
+async def test_without_inbox_a_failure_is_500(mount, body, caplog):
+    """Without an inbox a failing handler makes the answer 500, and its words stay out of the log."""
+
+    async def fail(event: Event) -> None:
+        raise ValueError("planted-4711")
+
+    async with mount(router_of(fail)) as sender:
+        answer = await sender.send(body(event_id="event-1"))
+
+    assert 500 == answer.status
+    assert "ValueError" in caplog.text
+    assert "planted-4711" not in caplog.text
+
+
+async def test_context_app(mount, body):
+    """Handlers find the application that was named as root."""
+    seen = []
+    root = web.Application()
+
+    async def look(event: Event, context: Context) -> None:
+        seen.append(context.app)
+
+    async with mount(router_of(look), root=root) as sender:
+        await sender.send(body())
+
+    assert [root] == seen
+
+
+async def test_shutdown_lets_handlers_finish(mount, body, tmp_path):
+    """At shutdown a running handler finishes, and what waits stays in the inbox for the next start."""
+    started, finish, done = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(event: Event) -> None:
+        started.set()
+        await finish.wait()
+        done.append(event.event_id)
+
+    async with mount(router_of(slow), inbox=SqliteInbox(tmp_path / "inbox.db")) as sender:
+        for number in range(3):
+            await sender.send(body(event_id=f"event-{number}"))
+        await started.wait()
+        asyncio.get_running_loop().call_later(0.05, finish.set)
+    first = list(done)
+    async with mount(router_of(slow), inbox=SqliteInbox(tmp_path / "inbox.db")):
+        await until(lambda: len(done) == 3)
+
+    assert ["event-0"] == first
+    assert ["event-0", "event-1", "event-2"] == done
+
+
+async def test_shutdown_gives_back_what_does_not_finish(mount, body, tmp_path):
+    """A handler that does not finish in time is cancelled, and its delivery waits with its attempt not counted."""
+    started, attempts = asyncio.Event(), []
+
+    async def endless(event: Event, context: Context) -> None:
+        attempts.append(context.attempt)
+        started.set()
+        await asyncio.Event().wait()
+
+    async with mount(router_of(endless), inbox=SqliteInbox(tmp_path / "inbox.db"), drain_s=0.01) as sender:
+        await sender.send(body())
+        await started.wait()
+    started.clear()
+    async with mount(router_of(endless), inbox=SqliteInbox(tmp_path / "inbox.db"), drain_s=0.01):
+        await started.wait()
+
+    assert [1, 1] == attempts
+
+
+@pytest.mark.parametrize("options", [{"secrets": []}, {"secrets": [""]}, {"max_body_bytes": 0}, {"read_timeout_s": 0}])
+def test_settings_that_cannot_work(options):
+    """A receiver that could not work is refused when it is made."""
+    with pytest.raises(ConfigurationError):
+        webhook_app(Router(), **({"secrets": ["s"]} | options))
+
+
+async def test_nothing_personal_is_logged(mount, body, caplog):
+    """No log line, even at DEBUG, holds anything of the payload or the secret."""
+    caplog.set_level(logging.DEBUG)
+
+    async def fail(event: Event) -> None:
+        raise RuntimeError(str(vars))
+
+    async with mount(router_of(fail), inbox=MemoryInbox()) as sender:
+        one = body(name="planted-4711", error_code="planted-4711")
+        for _ in range(2):
+            await sender.send(one)
+        await sender.send(
+            json.dumps({"event_id": "planted-free", "event": "income.added", "payload": "planted-4711"}).encode()
+        )
+        await until(lambda: "is dead" in caplog.text)
+
+    assert "planted-4711" not in caplog.text
+    assert "a-secret-of-tests" not in caplog.text
+
+
+async def test_shutdown_comes_before_the_cleanup_around_it(body, headers):
+    """Handlers finish before the application around closes what they need."""
+    order, started = [], asyncio.Event()
+
+    async def slow(event: Event) -> None:
+        started.set()
+        await asyncio.sleep(0.01)
+        order.append("handled")
+
+    async def database(app):
+        yield
+        order.append("closed")
+
+    app = web.Application()
+    app.cleanup_ctx.append(database)
+    app.add_subapp("/hooks", webhook_app(router_of(slow), secrets=["a-secret-of-tests"], inbox=MemoryInbox()))
+    async with TestClient(TestServer(app)) as client:
+        one = body()
+        await client.post("/hooks", data=one, headers=headers(one))
+        await started.wait()
+
+    assert ["handled", "closed"] == order
+
+
+async def test_stuck_without_inbox(mount, body):
+    """Without an inbox a handler that hangs is answered 500 when its time is over."""
+
+    async def hang(event: Event) -> None:
+        await asyncio.Event().wait()
+
+    async with mount(router_of(hang), timeout_s=0.01) as sender:
+        assert 500 == (await sender.send(body())).status
+
+
+async def test_registering_after_the_start(mount, router):
+    """A handler that is registered after the start is refused, because it would be missed."""
+    async with mount(router, inbox=MemoryInbox()):
+        with pytest.raises(ConfigurationError, match="has started"):
+            router.on(Event)

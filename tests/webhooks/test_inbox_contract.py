@@ -1,0 +1,277 @@
+"""Order, leases and repetitions, as every inbox promises them."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from pinwheel_async.webhooks import Claim, Delivery, Inbox, MemoryInbox, SqliteInbox
+
+LEASE_S = 30.0
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request, tmp_path, time) -> Callable[..., Inbox]:
+    """Make an inbox; in one test, all with the same name are the same file."""
+
+    def build(**settings: Any) -> Inbox:
+        if request.param == "memory":
+            return MemoryInbox(**settings, clock=time.clock)
+        return SqliteInbox(tmp_path / "inbox.db", **settings, clock=time.clock)
+
+    return build
+
+
+@pytest.fixture
+async def inbox(make) -> AsyncIterator[Inbox]:
+    """An open inbox in fake time."""
+    inbox = make()
+    await inbox.open()
+    yield inbox
+    await inbox.close()
+
+
+@pytest.fixture
+def deliver(time) -> Callable[..., Delivery]:
+    """Make a delivery that arrives now."""
+
+    def make_one(event_id: str, lane: str = "lane", **fields: Any) -> Delivery:
+        values = {"event": "paystubs.added", "received_at": time.clock.now(), "key": "secret-1", "body": b"{}"}
+        return Delivery(event_id=event_id, lane=lane, **(values | fields))
+
+    return make_one
+
+
+async def claim(inbox: Inbox, limit: int = 10) -> list[Claim]:
+    return list(await inbox.claim(limit, lease_s=LEASE_S))
+
+
+async def claim_one(inbox: Inbox) -> Claim:
+    (only,) = await claim(inbox, 1)
+    return only
+
+
+def ids(claims: list[Claim]) -> list[str]:
+    return [one.delivery.event_id for one in claims]
+
+
+async def test_whole_delivery_comes_back(inbox, deliver):
+    """A claim holds everything that was put."""
+    put = deliver(
+        "1", body=b"\x00\xff", version="2025-07-08", webhook_id="hook", traceparent="00-1-1-00", event="\N{SNOWMAN}"
+    )
+    await inbox.put(put)
+
+    assert put == (await claim_one(inbox)).delivery
+
+
+async def test_repetition_in_every_state(inbox, deliver):
+    """An id is known while it waits, is claimed, waits again, is dead, waits anew and is done."""
+    known = [await inbox.put(deliver("1"))]
+    known.append(await inbox.put(deliver("1", lane="other")))
+    first = await claim_one(inbox)
+    known.append(await inbox.put(deliver("1")))
+    await inbox.fail(first, reason="r", retry_in_s=0)
+    known.append(await inbox.put(deliver("1")))
+    await inbox.fail(await claim_one(inbox), reason="r", retry_in_s=None)
+    known.append(await inbox.put(deliver("1")))
+    await inbox.revive()
+    known.append(await inbox.put(deliver("1")))
+    await inbox.done(await claim_one(inbox))
+    known.append(await inbox.put(deliver("1")))
+
+    assert [True, False, False, False, False, False, False] == known
+    assert [] == await claim(inbox)
+
+
+async def test_lane_is_in_order(inbox, deliver):
+    """Deliveries of one lane come one at a time, in order of arrival."""
+    for name in "321":
+        await inbox.put(deliver(name))
+    order = []
+    while claims := await claim(inbox):
+        order.append(ids(claims))
+        assert [] == await claim(inbox)
+        await inbox.done(claims[0])
+
+    assert [["3"], ["2"], ["1"]] == order
+
+
+async def test_lanes_side_by_side(inbox, deliver):
+    """One claim takes the first of each lane, oldest first, up to its limit."""
+    for name, lane in (("1", "a"), ("2", "a"), ("3", "b"), ("4", "c")):
+        await inbox.put(deliver(name, lane))
+
+    assert [] == await claim(inbox, 0)
+    assert [] == await claim(inbox, -1)
+    assert ["1", "3"] == ids(await claim(inbox, 2))
+    assert ["4"] == ids(await claim(inbox, 2))
+
+
+async def test_retry_holds_its_lane_only(inbox, deliver, time):
+    """What waits for its next attempt keeps its place: its lane waits with it, others do not."""
+    for name, lane in (("1", "a"), ("2", "a"), ("3", "b")):
+        await inbox.put(deliver(name, lane))
+    await inbox.fail(await claim_one(inbox), reason="busy", retry_in_s=10)
+    meanwhile = await claim(inbox)
+    time.advance(10)
+    again = await claim(inbox)
+
+    assert ["3"] == ids(meanwhile)
+    assert [("1", 2)] == [(one.delivery.event_id, one.attempt) for one in again]
+
+
+async def test_due_ones_come_in_order_of_arrival(inbox, deliver, time):
+    """Retries, new ones and lapsed leases are taken oldest first."""
+    for name in "123":
+        await inbox.put(deliver(name, lane=name))
+    one, two, _ = await claim(inbox)
+    await inbox.put(deliver("4", lane="4"))
+    await inbox.fail(two, reason="r", retry_in_s=20)
+    await inbox.release(one)
+    time.advance(LEASE_S)
+
+    assert ["1", "2", "3"] == ids(await claim(inbox, 3))
+
+
+async def test_dead_makes_way(inbox, deliver):
+    """A dead delivery lets the next of its lane come."""
+    await inbox.put(deliver("1"))
+    await inbox.put(deliver("2"))
+    await inbox.fail(await claim_one(inbox), reason="no", retry_in_s=None)
+
+    assert ["2"] == ids(await claim(inbox))
+
+
+@pytest.mark.parametrize("which", [None, ["1", "1", "unknown"]])
+async def test_revived_one_takes_its_old_place(inbox, deliver, which):
+    """A revived delivery comes before what arrived later, with its attempts counted anew."""
+    await inbox.put(deliver("1"))
+    await inbox.put(deliver("2"))
+    await inbox.fail(await claim_one(inbox), reason="no", retry_in_s=None)
+    revived = await inbox.revive(which)
+    first = await claim_one(inbox)
+    await inbox.done(first)
+
+    assert 1 == revived
+    assert ("1", 1, b"{}") == (first.delivery.event_id, first.attempt, first.delivery.body)
+    assert ["2"] == ids(await claim(inbox))
+
+
+async def test_revived_one_does_not_take_a_lane_from_a_worker(inbox, deliver):
+    """While a later delivery of the lane is claimed, the revived one waits; after a failure it comes first."""
+    await inbox.put(deliver("1"))
+    await inbox.put(deliver("2"))
+    await inbox.fail(await claim_one(inbox), reason="no", retry_in_s=None)
+    second = await claim_one(inbox)
+    await inbox.revive(["1"])
+    meanwhile = await claim(inbox)
+    await inbox.fail(second, reason="no", retry_in_s=0)
+
+    assert [] == meanwhile
+    assert ["1"] == ids(await claim(inbox))
+
+
+async def test_place_given_up_keeps_its_time(inbox, deliver, time):
+    """Who steps back behind a revived one still waits for its own next attempt."""
+    await inbox.put(deliver("1"))
+    await inbox.put(deliver("2"))
+    await inbox.fail(await claim_one(inbox), reason="no", retry_in_s=None)
+    await inbox.fail(await claim_one(inbox), reason="busy", retry_in_s=100)
+    await inbox.revive()
+    await inbox.done(await claim_one(inbox))
+    early = await claim(inbox)
+    time.advance(100)
+
+    assert [] == early
+    assert ["2"] == ids(await claim(inbox))
+
+
+async def test_revive_finds_nothing(inbox, deliver):
+    """Only dead deliveries can be revived."""
+    await inbox.put(deliver("1"))
+
+    assert 0 == await inbox.revive()
+    assert 0 == await inbox.revive(["1", "2"])
+
+
+async def test_lapsed_lease_is_fenced(inbox, deliver, time):
+    """After somebody else has claimed it, every mark of the first worker is refused and changes nothing."""
+    await inbox.put(deliver("1"))
+    old = await claim_one(inbox)
+    time.advance(LEASE_S)
+    new = await claim_one(inbox)
+    marks = [
+        await inbox.done(old),
+        await inbox.fail(old, reason="r", retry_in_s=None),
+        await inbox.fail(old, reason="r", retry_in_s=1),
+        await inbox.release(old),
+        await inbox.extend(old, lease_s=1000),
+    ]
+
+    assert [False] * 5 == marks
+    assert (2, True) == (new.attempt, new.token > old.token)
+    assert await inbox.done(new)
+
+
+async def test_lapsed_lease_still_counts_until_somebody_else_claims(inbox, deliver, time):
+    """Work that took longer than its lease is not done again, if nobody has begun to."""
+    await inbox.put(deliver("1"))
+    late = await claim_one(inbox)
+    time.advance(LEASE_S + 1)
+
+    assert await inbox.done(late)
+    assert [] == await claim(inbox)
+
+
+async def test_extended_lease(inbox, deliver, time):
+    """A lease that is begun anew lasts from then."""
+    await inbox.put(deliver("1"))
+    held = await claim_one(inbox)
+    time.advance(LEASE_S - 1)
+    kept = await inbox.extend(held, lease_s=LEASE_S)
+    time.advance(LEASE_S - 1)
+
+    assert kept
+    assert [] == await claim(inbox)
+
+
+async def test_marks_of_what_is_over(inbox, deliver):
+    """Nothing that is done, dead, released or purged can be marked with its old claim."""
+    outcomes = []
+    for end in ("done", "dead", "release", "purge"):
+        await inbox.put(deliver(end, lane=end))
+        held = await claim_one(inbox)
+        if end == "done":
+            await inbox.done(held)
+        if end == "dead":
+            await inbox.fail(held, reason="r", retry_in_s=None)
+        if end == "release":
+            await inbox.release(held)
+        if end == "purge":
+            await inbox.purge(lane="purge")
+            await inbox.put(deliver("purge", lane="purge"))
+        outcomes.append(await inbox.done(held))
+        await inbox.purge(lane="release")
+
+    assert [False] * 4 == outcomes
+
+
+async def test_claim_of_a_purged_life_does_not_fit_the_next(inbox, deliver):
+    """An id that was purged and came again is not marked by a claim on what it was before."""
+    await inbox.put(deliver("1"))
+    old = await claim_one(inbox)
+    await inbox.purge(lane="lane")
+    await inbox.put(deliver("1"))
+    new = await claim_one(inbox)
+
+    assert not await inbox.done(old)
+    assert await inbox.done(new)
+
+
+async def test_release_does_not_count(inbox, deliver):
+    """What is given back is due at once, and the attempt was none."""
+    await inbox.put(deliver("1"))
+    await inbox.release(await claim_one(inbox))
+
+    assert 1 == (await claim_one(inbox)).attempt

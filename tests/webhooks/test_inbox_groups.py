@@ -1,0 +1,192 @@
+"""What the thread of a SQLite inbox does at once, and that it stays little however much there is."""
+
+import asyncio
+import threading
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.webhooks._sqlite_queries import CLAIMABLE, DUE, INSERT, NEXT
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "inbox.db"
+
+
+@pytest.fixture
+def deliver(time):
+    def make_one(event_id, lane=None, body=b"{}"):
+        return Delivery(
+            event_id=event_id, event="e", lane=lane or event_id, received_at=time.clock.now(), key="k", body=body
+        )
+
+    return make_one
+
+
+@pytest.fixture
+def opened(path, time):
+    @asynccontextmanager
+    async def opened(**settings):
+        inbox = SqliteInbox(path, **settings, clock=time.clock)
+        await inbox.open()
+        try:
+            yield inbox
+        finally:
+            await inbox.close()
+
+    return opened
+
+
+@asynccontextmanager
+async def held_up(inbox):
+    """Keep the thread busy, so that what is asked for meanwhile gathers."""
+    began, go = threading.Event(), threading.Event()
+
+    def hold(_):
+        began.set()
+        go.wait(30)
+
+    holding = inbox._group.submit(hold)
+    async with asyncio.timeout(30):
+        while not began.is_set():
+            await asyncio.sleep(0)
+    try:
+        yield
+        await asyncio.sleep(0)
+    finally:
+        go.set()
+    await holding
+
+
+async def count_commits(inbox):
+    """Return a list that grows with every commit."""
+    commits = []
+    await inbox._group.submit(
+        lambda ledger: ledger.connection.set_trace_callback(
+            lambda sql: commits.append(sql) if sql == "COMMIT" else None
+        )
+    )
+    commits.clear()
+    return commits
+
+
+async def test_claiming_costs_the_same_however_much_waits(opened, deliver):
+    """Behind 100,000 in one lane, and as many dead, done and waiting for another attempt, it takes no more steps."""
+
+    async def steps(inbox, name):
+        taken = [0]
+
+        def count():
+            taken[0] += 1
+
+        await inbox._group.submit(lambda ledger: ledger.connection.set_progress_handler(count, 1))
+        await inbox.put(deliver(name, lane=name))
+        (claim,) = await inbox.claim(1, lease_s=60)
+        await inbox.wait(0)
+        await inbox.done(claim)
+        await inbox._group.submit(lambda ledger: ledger.connection.set_progress_handler(None, 1))
+        assert name == claim.delivery.event_id
+        return taken[0]
+
+    async with opened(max_waiting=None) as inbox:
+        few = await steps(inbox, "few")
+        await inbox.put(deliver("first", lane="lane"))
+        await inbox.claim(1, lease_s=60)
+        await inbox._group.submit(
+            lambda ledger: ledger.connection.executescript("""
+                WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000),
+                    kind (first, state, lane, at) AS (
+                        VALUES (0, 'behind', 'lane', 0), (0, 'dead', 'dead', 0), (0, 'done', 'done', 9e9),
+                            (1, 'later', NULL, 9e9)
+                    )
+                INSERT INTO delivery (event_id, event, lane, received_at, signed_with, first, state, at, attempts,
+                    token)
+                SELECT state || i, 'e', coalesce(lane, state || i), 0, 'k', first, state, at, 0, 0 FROM n, kind;
+                BEGIN IMMEDIATE
+            """)
+        )
+        many = await steps(inbox, "many")
+
+    # Deeper trees take a few steps more; looking at rows one by one would take a hundred thousand.
+    assert many < few + 100
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "index"),
+    [
+        (CLAIMABLE, {"now": 0, "limit": 1}, "delivery_by_state (state=? AND at=?)"),
+        (CLAIMABLE, {"now": 0, "limit": 1}, "delivery_by_state (state=? AND at<?)"),
+        (NEXT, ("lane",), "lane_behind (lane=?)"),
+        (DUE, {"now": 0}, "delivery_by_state (state=?)"),
+        (INSERT, ("", "", "", 0, "", None, None, None), "lane_head (lane=?)"),
+    ],
+)
+async def test_queries_use_their_index(opened, query, values, index):
+    """No query that runs for every delivery looks through a table."""
+    async with opened() as inbox:
+        plan = await inbox._group.submit(
+            lambda ledger: ledger.connection.execute(f"EXPLAIN QUERY PLAN {query}", values).fetchall()
+        )
+    text = "\n".join(row[3] for row in plan)
+
+    assert index in text
+    assert "SCAN delivery" not in text
+
+
+async def test_old_ids_go_in_small_portions(opened, deliver, time):
+    """Each transaction forgets some of what is old, until nothing is; nothing else is touched."""
+    async with opened(remember_s=100) as inbox:
+        await asyncio.gather(*(inbox.put(deliver(f"{number}")) for number in range(150)))
+        for claim in await inbox.claim(149, lease_s=60):
+            await inbox.done(claim)
+        time.advance(100)
+        left = [(await inbox.counts()).done for _ in range(4)]
+
+        assert [149, 149 - 64, 149 - 128, 0] == left
+        assert ["149"] == [one.event_id for one in await inbox.entries()]
+
+
+async def test_whatever_waits_shares_a_commit(opened, deliver):
+    """Puts, claims and marks that wait together are one transaction; 600 of them are two, and one alone is one."""
+    async with opened() as inbox:
+        commits = await count_commits(inbox)
+        async with held_up(inbox):
+            puts = [asyncio.ensure_future(inbox.put(deliver(f"{number}"))) for number in range(300)]
+            claims = [asyncio.ensure_future(inbox.claim(1, lease_s=60)) for _ in range(300)]
+        await asyncio.gather(*puts)
+        claimed = [one for got in await asyncio.gather(*claims) for one in got]
+        together = len(commits)
+        commits.clear()
+        await inbox.done(claimed[0])
+        alone = len(commits)
+
+    assert 300 == len({one.delivery.event_id for one in claimed})
+    # The held one, 512, and the other 88.
+    assert (3, 1) == (together, alone)
+
+
+async def test_reading_flushes_nothing(opened, path):
+    """Who only looks writes nothing to the log."""
+    async with opened() as inbox:
+        before = path.with_name("inbox.db-wal").stat().st_size
+        await inbox.counts()
+        await inbox.wait(0)
+        await inbox.claim(10, lease_s=1)
+        await inbox.entries()
+
+        assert before == path.with_name("inbox.db-wal").stat().st_size
+
+
+async def test_one_fault_is_its_own(opened, deliver):
+    """An operation that cannot be carried out fails alone; its neighbours are stored."""
+    async with opened(max_waiting=2) as inbox:
+        async with held_up(inbox):
+            names = ("1", "\ud800", "2", "3")
+            puts = [asyncio.ensure_future(inbox.put(deliver(name))) for name in names]
+        outcomes = await asyncio.gather(*puts, return_exceptions=True)
+
+        assert [True, "UnicodeEncodeError", True, "MaxWaiting"] == [getattr(one, "reason", one) for one in outcomes]
+        assert ["2", "1"] == [one.event_id for one in await inbox.entries()]
+        assert 2 == (await inbox.counts()).waiting

@@ -1,0 +1,258 @@
+"""What every inbox keeps, counts, lists and forgets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pinwheel_async.errors import ConfigurationError, InboxError
+from pinwheel_async.webhooks import Claim, Delivery, Inbox, MemoryInbox, SqliteInbox
+
+LEASE_S = 30.0
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request, tmp_path, time) -> Callable[..., Inbox]:
+    """Make an inbox; in one test, all with the same name are the same file."""
+
+    def build(**settings: Any) -> Inbox:
+        if request.param == "memory":
+            return MemoryInbox(**settings, clock=time.clock)
+        return SqliteInbox(tmp_path / "inbox.db", **settings, clock=time.clock)
+
+    return build
+
+
+@pytest.fixture
+async def inbox(make) -> AsyncIterator[Inbox]:
+    """An open inbox in fake time."""
+    inbox = make()
+    await inbox.open()
+    yield inbox
+    await inbox.close()
+
+
+@pytest.fixture
+def deliver(time) -> Callable[..., Delivery]:
+    """Make a delivery that arrives now."""
+
+    def make_one(event_id: str, lane: str = "lane", **fields: Any) -> Delivery:
+        values = {"event": "paystubs.added", "received_at": time.clock.now(), "key": "secret-1", "body": b"{}"}
+        return Delivery(event_id=event_id, lane=lane, **(values | fields))
+
+    return make_one
+
+
+async def claim(inbox: Inbox, limit: int = 10) -> list[Claim]:
+    return list(await inbox.claim(limit, lease_s=LEASE_S))
+
+
+async def claim_one(inbox: Inbox) -> Claim:
+    (only,) = await claim(inbox, 1)
+    return only
+
+
+def ids(claims: list[Claim]) -> list[str]:
+    return [one.delivery.event_id for one in claims]
+
+
+async def test_counts_and_entries(inbox, deliver, time):
+    """States are counted and listed, newest first, and no entry holds a body."""
+    for name in ("done", "dead", "claimed", "later", "behind", "new"):
+        await inbox.put(deliver(name, lane="later" if name == "behind" else name, body=b"SECRET"))
+        time.advance(1)
+    for held in await claim(inbox, 4):
+        match held.delivery.event_id:
+            case "done":
+                await inbox.done(held)
+            case "dead":
+                await inbox.fail(held, reason="a.b: no number", retry_in_s=None)
+            case "later":
+                await inbox.fail(held, reason="busy", retry_in_s=5)
+    counts = await inbox.counts()
+    entries = await inbox.entries()
+    listed = {
+        state: [one.event_id for one in await inbox.entries(state=state)]
+        for state in ("waiting", "claimed", "done", "dead")
+    }
+
+    assert (3, 1, 1, 1, 3.0) == (counts.waiting, counts.claimed, counts.done, counts.dead, counts.oldest_waiting_s)
+    assert ["new", "behind", "later", "claimed", "dead", "done"] == [one.event_id for one in entries]
+    assert {"waiting": ["new", "behind", "later"], "claimed": ["claimed"], "done": ["done"], "dead": ["dead"]} == listed
+    assert "SECRET" not in repr(entries)
+    dead = entries[4]
+    assert ("dead", "paystubs.added", "dead", 1, "a.b: no number") == (
+        dead.lane,
+        dead.event,
+        dead.state,
+        dead.attempts,
+        dead.reason,
+    )
+    assert deliver("x").received_at - timedelta(seconds=5) == deliver("x").received_at.fromtimestamp(
+        dead.received_at, tz=deliver("x").received_at.tzinfo
+    )
+    assert 2 == len(await inbox.entries(limit=2))
+    assert 0 == len(await inbox.entries(limit=-1))
+
+
+async def test_purged_before_it_is_forgotten(make, deliver, time):
+    """An id that was purged and is done once more is remembered from then."""
+    inbox = make(remember_s=100)
+    await inbox.open()
+    for _ in range(2):
+        await inbox.put(deliver("1"))
+        await inbox.done(await claim_one(inbox))
+        await inbox.purge(done_before_s=0, lane="other" if time.now > 1000 else "lane")
+        time.advance(60)
+    await inbox.save("any", b"group")
+    known = not await inbox.put(deliver("1"))
+    await inbox.close()
+
+    assert known
+
+
+async def test_empty_counts(inbox):
+    """An empty inbox has no oldest delivery."""
+    counts = await inbox.counts()
+
+    assert (0, 0, 0, 0, None) == (counts.waiting, counts.claimed, counts.done, counts.dead, counts.oldest_waiting_s)
+
+
+async def test_clock_of_another_machine(inbox, deliver, time):
+    """What arrived in the future waits for no negative time."""
+    await inbox.put(deliver("1", received_at=time.clock.now() + timedelta(hours=1)))
+
+    assert 0.0 == (await inbox.counts()).oldest_waiting_s
+
+
+async def test_full(make, deliver):
+    """Too many waiting is refused with an error; repetitions are still known, and there is room once one is claimed."""
+    inbox = make(max_waiting=2)
+    await inbox.open()
+    await inbox.put(deliver("1"))
+    await inbox.put(deliver("2"))
+    with pytest.raises(InboxError, match="full") as caught:
+        await inbox.put(deliver("3"))
+    known = await inbox.put(deliver("1"))
+    await claim(inbox)
+    room = await inbox.put(deliver("3"))
+    await inbox.close()
+
+    assert ("MaxWaiting", False, True) == (caught.value.reason, known, room)
+
+
+async def test_purge_of_old_ones(inbox, deliver, time):
+    """Only what was done long enough ago is forgotten, and only in the lane, if one is named."""
+    for name in "123":
+        await inbox.put(deliver(name, lane=name))
+    one, two, _ = await claim(inbox)
+    await inbox.done(one)
+    time.advance(10)
+    await inbox.done(two)
+    purged = [
+        await inbox.purge(done_before_s=5, lane="2"),
+        await inbox.purge(done_before_s=5),
+        await inbox.purge(done_before_s=0, lane="2"),
+        await inbox.purge(done_before_s=0),
+        await inbox.purge(),
+    ]
+
+    assert [0, 1, 1, 0, 0] == purged
+    assert ["3"] == [one.event_id for one in await inbox.entries()]
+    assert (1, 0) == ((await inbox.counts()).claimed, (await inbox.counts()).done)
+
+
+async def test_purge_of_a_lane(inbox, deliver):
+    """Everything of the lane is forgotten, in whatever state; nothing of others."""
+    for name in ("done", "dead", "claimed", "waiting"):
+        await inbox.put(deliver(name))
+    await inbox.put(deliver("other", lane="other"))
+    await inbox.done(await claim_one(inbox))
+    await inbox.fail(await claim_one(inbox), reason="r", retry_in_s=None)
+    await claim_one(inbox)
+
+    assert 4 == await inbox.purge(lane="lane")
+    assert ["other"] == [one.event_id for one in await inbox.entries()]
+    assert 1 == (await inbox.counts()).waiting
+    assert await inbox.put(deliver("waiting"))
+    assert ["other", "waiting"] == ids(await claim(inbox))
+
+
+async def test_small_values(inbox):
+    """Values are saved under keys, replaced, and removed."""
+    seen = [await inbox.load("key")]
+    for value in (b"1", b"2", None, None):
+        await inbox.save("key", value)
+        seen.append(await inbox.load("key"))
+
+    assert [None, b"1", b"2", None, None] == seen
+
+
+async def test_contents_outlive_close(make, deliver):
+    """What was put is there after closing and opening again; closing twice and opening twice do no harm."""
+    inbox = make()
+    await inbox.open()
+    await inbox.open()
+    await inbox.put(deliver("1"))
+    await inbox.close()
+    await inbox.close()
+    await inbox.open()
+    there = ids(await claim(inbox))
+    await inbox.close()
+
+    assert ["1"] == there
+
+
+async def test_closed(make, deliver):
+    """Before opening and after closing, everything is refused."""
+    inbox = make()
+    held = Claim(delivery=deliver("1"), attempt=1, token=1)
+
+    def asked() -> list[Any]:
+        return [
+            inbox.put(deliver("1")),
+            inbox.claim(1, lease_s=1),
+            inbox.extend(held, lease_s=1),
+            inbox.done(held),
+            inbox.fail(held, reason="r", retry_in_s=1),
+            inbox.release(held),
+            inbox.revive(),
+            inbox.purge(lane="lane"),
+            inbox.counts(),
+            inbox.entries(),
+            inbox.wait(1),
+            inbox.load("key"),
+            inbox.save("key", b""),
+        ]
+
+    before = await asyncio.gather(*asked(), return_exceptions=True)
+    await inbox.open()
+    await inbox.close()
+    after = await asyncio.gather(*asked(), return_exceptions=True)
+
+    assert ["Closed"] * 26 == [getattr(error, "reason", error) for error in before + after]
+
+
+@pytest.mark.parametrize("settings", [{"max_waiting": -1}, {"remember_s": -1}])
+def test_senseless_settings(make, settings):
+    """Negative limits are refused."""
+    with pytest.raises(ConfigurationError):
+        make(**settings)
+
+
+async def test_ids_are_forgotten_at_last(make, deliver, time):
+    """What is done is forgotten after the time for which it is remembered."""
+    inbox = make(remember_s=100)
+    await inbox.open()
+    await inbox.put(deliver("1"))
+    await inbox.done(await claim_one(inbox))
+    time.advance(99)
+    soon = await inbox.put(deliver("1"))
+    time.advance(2)
+    await inbox.save("any", b"group")
+    late = await inbox.put(deliver("1"))
+    await inbox.close()
+
+    assert (False, True) == (soon, late)

@@ -1,0 +1,144 @@
+"""Files that are new, old, newer or not ours, and several processes that open them at once."""
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.webhooks._sqlite_schema import STEPS, _migrate, _use_wal, connect
+
+BODY = b"PAYROLL-DATA"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "inbox.db"
+
+
+@pytest.fixture
+def deliver(time):
+    def make_one(event_id, body=BODY):
+        return Delivery(event_id=event_id, event="e", lane=event_id, received_at=time.clock.now(), key="k", body=body)
+
+    return make_one
+
+
+@asynccontextmanager
+async def opened(path, **settings):
+    inbox = SqliteInbox(path, **settings)
+    await inbox.open()
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+async def refusal(awaitable):
+    """Return what was raised, after looking that it tells no values."""
+    with pytest.raises(InboxError) as caught:
+        await awaitable
+    error = caught.value
+    assert "PAYROLL" not in f"{error!r} {error}"
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    return error
+
+
+async def test_newer_schema(path):
+    """A file of a newer version is refused with the cure, and not touched."""
+    connect(str(path), synchronous="FULL", steps=(*STEPS, ("CREATE TABLE later (x)",))).close()
+    before = path.read_bytes()
+    error = await refusal(SqliteInbox(path).open())
+
+    assert ("NewerSchema", True) == (error.reason, "newer version" in str(error))
+    assert before == path.read_bytes()
+
+
+@pytest.mark.parametrize("mark", ["CREATE TABLE theirs (x)", "PRAGMA application_id = 7"])
+async def test_foreign_file(path, mark):
+    """A database of another program is refused, and not touched."""
+    connection = sqlite3.connect(path)
+    connection.execute(mark)
+    connection.close()
+    before = path.read_bytes()
+    error = await refusal(SqliteInbox(path).open())
+
+    assert ("Foreign", True) == (error.reason, "another program" in str(error))
+    assert before == path.read_bytes()
+
+
+async def test_older_schema(path, deliver):
+    """A file of an older version is brought up to date with what it holds, once."""
+    async with opened(path) as inbox:
+        await inbox.put(deliver("1"))
+    steps = (*STEPS, ("ALTER TABLE delivery ADD COLUMN hue TEXT", "UPDATE delivery SET hue = 'red'"), ("SELECT 1",))
+    for _ in range(2):
+        connection = connect(str(path), synchronous="FULL", steps=steps)
+        rows = connection.execute("SELECT event_id, hue FROM delivery").fetchall()
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.close()
+
+    assert ([("1", "red")], len(STEPS) + 2) == (rows, version)
+
+
+def test_step_that_fails(path):
+    """A step that fails leaves the file as it was."""
+    with pytest.raises(sqlite3.OperationalError):
+        connect(str(path), synchronous="FULL", steps=(*STEPS, ("CREATE TABLE fine (x)", "NO SQL")))
+    connection = connect(str(path), synchronous="FULL")
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE name = 'fine'")]
+    connection.close()
+
+    assert [] == tables
+
+
+async def test_made_by_another_meanwhile(path, deliver):
+    """While another process makes the file, opening waits, although changing the journal does not wait by itself."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    inbox = SqliteInbox(path)
+    opening = asyncio.create_task(inbox.open())
+    done, _ = await asyncio.wait([opening], timeout=0.1)
+    other.execute("ROLLBACK")
+    other.close()
+    await opening
+    stored = await inbox.put(deliver("1"))
+    await inbox.close()
+
+    assert (set(), True) == (done, stored)
+
+
+def test_brought_up_to_date_by_another_meanwhile(path):
+    """Of two processes that bring a file up to date at once, one does it and the other finds it done."""
+    connection = sqlite3.connect(path, isolation_level=None)
+
+    def overtake(statement):
+        if statement == "BEGIN IMMEDIATE":
+            connect(str(path), synchronous="FULL").close()
+
+    connection.set_trace_callback(overtake)
+    _migrate(connection, STEPS)
+    tables = connection.execute("SELECT count(*) FROM tally").fetchone()
+    connection.close()
+
+    assert (1,) == tables
+
+
+def test_no_shared_memory(tmp_path, monkeypatch):
+    """Where there can be no log beside the file, the inbox says what it needs."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InboxError, match="local disk"):
+        connect(":memory:", synchronous="FULL")
+
+
+def test_journal_that_cannot_be_changed(path):
+    """Only for another process is waited, not for what will never come."""
+    sqlite3.connect(path).close()
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        _use_wal(connection)
+    connection.close()

@@ -1,0 +1,150 @@
+"""Bodies that only the holder of the key can read."""
+
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pinwheel_async.errors import ConfigurationError, InboxError
+from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.webhooks._sealing import Sealer
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+BODY = b'{"payload": "4111-PAYROLL-DATA-1111"}'
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "inbox.db"
+
+
+@pytest.fixture
+def deliver(time):
+    def make_one(event_id, body=BODY):
+        return Delivery(event_id=event_id, event="e", lane=event_id, received_at=time.clock.now(), key="k", body=body)
+
+    return make_one
+
+
+@asynccontextmanager
+async def opened(path, **settings):
+    inbox = SqliteInbox(path, **settings)
+    await inbox.open()
+    try:
+        yield inbox
+    finally:
+        await inbox.close()
+
+
+async def test_round_trip(path, deliver):
+    """Bodies come back as they were put, after closing too, and no file holds them in the clear."""
+    async with opened(path, key=KEY) as inbox:
+        await inbox.put(deliver("1"))
+        await inbox.put(deliver("2", b""))
+        first = await inbox.claim(1, lease_s=60)
+        files = b"".join(file.read_bytes() for file in path.parent.iterdir())
+    async with opened(path, key=KEY) as inbox:
+        second = await inbox.claim(1, lease_s=60)
+        files += path.read_bytes()
+
+    assert [BODY, b""] == [claim.delivery.body for claim in (*first, *second)]
+    assert b"PAYROLL" not in files
+
+
+async def test_same_body_looks_different(path, deliver):
+    """Equal bodies cannot be told to be equal."""
+    async with opened(path, key=KEY) as inbox:
+        await inbox.put(deliver("1"))
+        await inbox.put(deliver("2"))
+        rows = await inbox._group.submit(
+            lambda ledger: ledger.connection.execute("SELECT DISTINCT content FROM body").fetchall()
+        )
+
+    assert 2 == len(rows)
+
+
+@pytest.mark.parametrize(("key", "reason"), [(OTHER, "WrongKey"), (None, "NoKey")])
+async def test_wrong_key(path, deliver, key, reason):
+    """Another key, or none, is refused when the inbox is opened, and says what to do."""
+    async with opened(path, key=KEY) as inbox:
+        await inbox.put(deliver("1"))
+    with pytest.raises(InboxError, match="open it with") as caught:
+        await SqliteInbox(path, key=key).open()
+    async with opened(path, key=KEY) as inbox:
+        (claim,) = await inbox.claim(1, lease_s=60)
+
+    assert reason == caught.value.reason
+    assert BODY == claim.delivery.body
+
+
+async def test_key_comes_later(path, deliver):
+    """An inbox that was begun without a key can go on with one: what waited can be read, what comes is sealed."""
+    async with opened(path) as inbox:
+        await inbox.put(deliver("1"))
+    async with opened(path, key=KEY) as inbox:
+        await inbox.put(deliver("2", b"NEW" + BODY))
+        claims = await inbox.claim(2, lease_s=60)
+    stored = path.read_bytes()
+
+    assert [BODY, b"NEW" + BODY] == [claim.delivery.body for claim in claims]
+    assert b"NEW" not in stored
+
+
+async def test_key_comes_while_another_process_has_none(path, deliver):
+    """A process that was opened before there was a key leaves sealed bodies to those who can read them."""
+    async with opened(path) as old, opened(path, key=KEY) as new:
+        await new.put(deliver("1"))
+        with pytest.raises(InboxError, match="open it with its key"):
+            await old.claim(1, lease_s=60)
+        (claim,) = await new.claim(1, lease_s=60)
+
+    assert BODY == claim.delivery.body
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE body SET content = substr(content, 1, 20)",
+        "UPDATE body SET content = x''",
+        "UPDATE body SET content = (SELECT content FROM body WHERE seq = 2) WHERE seq = 1",
+    ],
+)
+async def test_tampered_body(path, deliver, damage):
+    """A body that was cut, or put in another's place, makes its delivery dead and nothing else."""
+    async with opened(path, key=KEY) as inbox:
+        await inbox.put(deliver("1"))
+        await inbox.put(deliver("2"))
+        await inbox._group.submit(lambda ledger: ledger.connection.execute(damage).rowcount)
+        await inbox.claim(1, lease_s=60)
+        (dead,) = await inbox.entries(state="dead")
+
+    assert ("1", "the stored body is damaged") == (dead.event_id, dead.reason)
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 16, b"k" * 33])
+def test_key_of_wrong_length(path, key):
+    """A key that has not 32 bytes is refused, without showing it."""
+    with pytest.raises(ConfigurationError, match="32 random bytes") as caught:
+        SqliteInbox(path, key=key)
+
+    assert "kkk" not in str(caught.value)
+
+
+def test_missing_extra(path, monkeypatch):
+    """Without cryptography, a key is refused with what to install."""
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'pinwheel-async\[crypto\]'"):
+        SqliteInbox(path, key=KEY)
+
+
+def test_bodies_are_bound_to_their_event():
+    """What was sealed for one event opens for no other."""
+    sealer = Sealer(KEY)
+    sealed = sealer.seal(BODY, "1")
+
+    assert (BODY, None, None) == (
+        sealer.unseal(sealed, "1"),
+        sealer.unseal(sealed, "2"),
+        Sealer(OTHER).unseal(sealed, "1"),
+    )

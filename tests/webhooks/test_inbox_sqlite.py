@@ -1,0 +1,236 @@
+"""What happens to a file while it is open, when it is closed, and when somebody gives up waiting."""
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import asynccontextmanager
+
+import pytest
+
+from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks import Delivery, SqliteInbox
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "inbox.db"
+
+
+@pytest.fixture
+def deliver(time):
+    def make_one(event_id, lane=None, body=b"{}"):
+        return Delivery(
+            event_id=event_id, event="e", lane=lane or event_id, received_at=time.clock.now(), key="k", body=body
+        )
+
+    return make_one
+
+
+@pytest.fixture
+def opened(path, time):
+    @asynccontextmanager
+    async def opened(**settings):
+        inbox = SqliteInbox(path, **settings, clock=time.clock)
+        await inbox.open()
+        try:
+            yield inbox
+        finally:
+            await inbox.close()
+
+    return opened
+
+
+@asynccontextmanager
+async def held_up(inbox):
+    """Keep the thread busy, so that what is asked for meanwhile gathers."""
+    began, go = threading.Event(), threading.Event()
+
+    def hold(_):
+        began.set()
+        go.wait(30)
+
+    holding = inbox._group.submit(hold)
+    async with asyncio.timeout(30):
+        while not began.is_set():
+            await asyncio.sleep(0)
+    try:
+        yield
+        await asyncio.sleep(0)
+    finally:
+        go.set()
+    await holding
+
+
+def sqlite3_count(path):
+    connection = sqlite3.connect(path)
+    count = connection.execute("SELECT count(*) FROM delivery WHERE state = 'done'").fetchone()[0]
+    connection.close()
+    return count
+
+
+async def test_cancelled_put_is_stored(opened, deliver):
+    """Who is cancelled does not take what was handed over back."""
+    async with opened() as inbox:
+        async with held_up(inbox):
+            putting = asyncio.create_task(inbox.put(deliver("1")))
+            await asyncio.sleep(0)
+            putting.cancel()
+        await asyncio.gather(putting, return_exceptions=True)
+
+        assert putting.cancelled()
+        assert not await inbox.put(deliver("1"))
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_cancelled_claim_is_given_back(opened, deliver, closing):
+    """What a cancelled worker would have got is due again at once, and the attempt does not count."""
+    async with opened() as inbox:
+        await inbox.put(deliver("1"))
+        async with held_up(inbox):
+            claiming = asyncio.create_task(inbox.claim(1, lease_s=60))
+            await asyncio.sleep(0)
+            claiming.cancel()
+        await asyncio.gather(claiming, return_exceptions=True)
+        if closing:
+            await inbox.close()
+            await inbox.open()
+        else:
+            await asyncio.gather(*inbox._returning)
+        (again,) = await inbox.claim(1, lease_s=60)
+
+        assert (True, 1) == (claiming.cancelled(), again.attempt)
+
+
+async def test_close_carries_out_what_waits(opened, deliver):
+    """What was asked for before closing is done; the log is empty then, and the thread is gone."""
+    async with opened() as inbox:
+        thread = inbox._group._thread
+        async with held_up(inbox):
+            puts = [asyncio.ensure_future(inbox.put(deliver(f"{number}"))) for number in range(50)]
+            await asyncio.sleep(0)
+            closing = asyncio.create_task(inbox.close())
+        results = await asyncio.gather(*puts)
+        await closing
+        await inbox.open()
+
+        assert [True] * 50 == results
+        assert not thread.is_alive()
+        assert 50 == (await inbox.counts()).waiting
+
+
+async def test_closed_file_has_no_log(opened, path, deliver):
+    """After closing there is one file, which its owner alone may read."""
+    async with opened() as inbox:
+        await inbox.put(deliver("1"))
+        modes = {path.with_name(f"inbox.db{end}").stat().st_mode & 0o777 for end in ("", "-wal", "-shm")}
+
+    assert {0o600} == modes
+    assert [path] == list(path.parent.iterdir())
+
+
+def test_loop_that_was_closed_ends_the_thread(path):
+    """A loop that goes away without closing the inbox leaves no thread that works for it; another loop can go on."""
+
+    async def leave():
+        await inbox.open()
+        go = threading.Event()
+        inbox._group.submit(lambda _: go.wait(30))
+        return inbox._group._thread, go
+
+    async def go_on():
+        await inbox.open()
+        counts = await inbox.counts()
+        await inbox.close()
+        return counts
+
+    inbox = SqliteInbox(path)
+    thread, go = asyncio.run(leave())
+    go.set()
+    thread.join(30)
+
+    assert not thread.is_alive()
+    assert 0 == asyncio.run(go_on()).waiting
+
+
+def test_loop_that_was_idle_when_it_closed(path):
+    """An inbox that was left open and idle can be opened in another loop."""
+    inbox = SqliteInbox(path)
+    asyncio.run(inbox.open())
+
+    async def go_on():
+        await inbox.open()
+        counts = await inbox.counts()
+        await inbox.close()
+        return counts
+
+    assert 0 == asyncio.run(go_on()).waiting
+
+
+@pytest.mark.parametrize("keep_bodies_s", [0, 100])
+async def test_dropped_bodies_are_not_in_the_file(opened, path, deliver, time, keep_bodies_s):
+    """A body is overwritten once it is dropped: at once, or when it was kept long enough."""
+    marker = b"4111-PAYROLL-DATA-1111"
+    async with opened(keep_bodies_s=keep_bodies_s) as inbox:
+        for number in range(20):
+            await inbox.put(deliver(f"{number}", body=marker * (1 + 30 * number)))
+        stored = marker in path.read_bytes() + path.with_name("inbox.db-wal").read_bytes()
+        for claim in await inbox.claim(20, lease_s=60):
+            await inbox.done(claim)
+    kept = marker in path.read_bytes()
+    async with opened(keep_bodies_s=keep_bodies_s) as inbox:
+        time.advance(100)
+        await inbox.wait(0)
+    left = path.read_bytes()
+
+    assert (True, keep_bodies_s > 0) == (stored, kept)
+    assert marker not in left
+    assert b"PAYROLL" not in left
+    assert 20 == sqlite3_count(path)
+
+
+async def test_damaged_body_makes_way(opened, deliver):
+    """A body that is gone makes its delivery dead, and the lane goes on."""
+    async with opened() as inbox:
+        await inbox.put(deliver("1", lane="lane"))
+        await inbox.put(deliver("2", lane="lane"))
+        await inbox._group.submit(lambda ledger: ledger.connection.execute("DELETE FROM body WHERE seq = 1").fetchall())
+        first = await inbox.claim(1, lease_s=60)
+        second = await inbox.claim(1, lease_s=60)
+        (dead,) = await inbox.entries(state="dead")
+
+        assert [] == list(first)
+        assert "2" == second[0].delivery.event_id
+        assert ("1", "the stored body is damaged") == (dead.event_id, dead.reason)
+
+
+async def test_normal_synchronous(opened, deliver):
+    """Who asks for less safety gets it."""
+    async with opened(synchronous="NORMAL") as inbox:
+        level = await inbox._group.submit(lambda ledger: ledger.connection.execute("PRAGMA synchronous").fetchone())
+
+    assert (1,) == level
+
+
+async def test_full_synchronous(opened, deliver):
+    """Every commit is flushed to the disk, unless told otherwise, and what is deleted is overwritten."""
+    async with opened() as inbox:
+        values = [
+            await inbox._group.submit(lambda ledger, name=name: ledger.connection.execute(f"PRAGMA {name}").fetchone())
+            for name in ("synchronous", "journal_mode", "secure_delete")
+        ]
+
+    assert [(2,), ("wal",), (1,)] == values
+
+
+async def test_error_of_a_cancelled_claim_is_nobodys(opened):
+    """A claim that was cancelled and then failed leaves no unread error."""
+    async with opened() as inbox:
+        async with held_up(inbox):
+            claiming = asyncio.create_task(inbox.claim(2**70, lease_s=60))
+            await asyncio.sleep(0)
+            claiming.cancel()
+        await asyncio.gather(claiming, return_exceptions=True)
+        await asyncio.gather(*inbox._returning)
+
+        with pytest.raises(InboxError):
+            await inbox.claim(2**70, lease_s=60)

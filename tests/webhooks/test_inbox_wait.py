@@ -1,0 +1,184 @@
+"""When `wait` returns, in every inbox."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from pinwheel_async.webhooks import Claim, Delivery, Inbox, MemoryInbox, SqliteInbox
+
+LEASE_S = 30.0
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def make(request, tmp_path, time) -> Callable[..., Inbox]:
+    """Make an inbox; in one test, all with the same name are the same file."""
+
+    def build(**settings: Any) -> Inbox:
+        if request.param == "memory":
+            return MemoryInbox(**settings, clock=time.clock)
+        return SqliteInbox(tmp_path / "inbox.db", **settings, clock=time.clock)
+
+    return build
+
+
+@pytest.fixture
+async def inbox(make) -> AsyncIterator[Inbox]:
+    """An open inbox in fake time."""
+    inbox = make()
+    await inbox.open()
+    yield inbox
+    await inbox.close()
+
+
+@pytest.fixture
+def deliver(time) -> Callable[..., Delivery]:
+    """Make a delivery that arrives now."""
+
+    def make_one(event_id: str, lane: str = "lane", **fields: Any) -> Delivery:
+        values = {"event": "paystubs.added", "received_at": time.clock.now(), "key": "secret-1", "body": b"{}"}
+        return Delivery(event_id=event_id, lane=lane, **(values | fields))
+
+    return make_one
+
+
+async def claim(inbox: Inbox, limit: int = 10) -> list[Claim]:
+    return list(await inbox.claim(limit, lease_s=LEASE_S))
+
+
+async def claim_one(inbox: Inbox) -> Claim:
+    (only,) = await claim(inbox, 1)
+    return only
+
+
+def ids(claims: list[Claim]) -> list[str]:
+    return [one.delivery.event_id for one in claims]
+
+
+async def waiting(inbox: Any, time: Any, timeout_s: float) -> "asyncio.Task[None]":
+    """Start to wait, and return once it does."""
+    known = len(time._alarms)
+    task = asyncio.create_task(inbox.wait(timeout_s))
+    async with asyncio.timeout(10):
+        while len(time._alarms) == known and not task.done():
+            await asyncio.sleep(0)
+    return task
+
+
+async def test_time_is_over(inbox, time):
+    """Nothing happens, and the time is over."""
+    task = await waiting(inbox, time, 60)
+    time.advance(59)
+    await asyncio.sleep(0)
+    early = task.done()
+    time.advance(1)
+    await task
+
+    assert not early
+
+
+async def test_no_time(inbox):
+    """No time to wait is no wait."""
+    await inbox.wait(0)
+
+
+async def test_due_already(inbox, deliver):
+    """Something is due: there is nothing to wait for."""
+    await inbox.put(deliver("1"))
+
+    await inbox.wait(60)
+
+
+async def test_put(inbox, deliver, time):
+    """A new delivery wakes everyone; a repetition wakes nobody."""
+    await inbox.put(deliver("1"))
+    await claim(inbox)
+    tasks = [await waiting(inbox, time, 20) for _ in range(3)]
+    await inbox.put(deliver("1"))
+    await asyncio.sleep(0)
+    woken = [task.done() for task in tasks]
+    await inbox.put(deliver("2"))
+    await asyncio.gather(*tasks)
+
+    assert [False] * 3 == woken
+
+
+@pytest.mark.parametrize("mark", ["done", "retry", "dead", "release"])
+async def test_marks(inbox, deliver, time, mark):
+    """Every mark wakes, because the lane may go on."""
+    await inbox.put(deliver("1"))
+    held = await claim_one(inbox)
+    task = await waiting(inbox, time, 20)
+    match mark:
+        case "done":
+            await inbox.done(held)
+        case "release":
+            await inbox.release(held)
+        case _:
+            await inbox.fail(held, reason="r", retry_in_s=None if mark == "dead" else 5)
+    await task
+
+
+async def test_revive(inbox, deliver, time):
+    """Revived deliveries wake."""
+    await inbox.put(deliver("1"))
+    await inbox.fail(await claim_one(inbox), reason="r", retry_in_s=None)
+    task = await waiting(inbox, time, 60)
+    await inbox.revive(["unknown"])
+    await asyncio.sleep(0)
+    early = task.done()
+    await inbox.revive()
+    await task
+
+    assert not early
+
+
+async def test_next_attempt(inbox, deliver, time):
+    """It returns when the next attempt is due."""
+    await inbox.put(deliver("1"))
+    await inbox.fail(await claim_one(inbox), reason="r", retry_in_s=5)
+    task = await waiting(inbox, time, 60)
+    time.advance(5)
+    await task
+
+    assert ["1"] == ids(await claim(inbox))
+
+
+async def test_lease_end(inbox, deliver, time):
+    """It returns when a lease lapses."""
+    await inbox.put(deliver("1"))
+    await claim(inbox)
+    task = await waiting(inbox, time, 60)
+    time.advance(LEASE_S)
+    await task
+
+    assert ["1"] == ids(await claim(inbox))
+
+
+async def test_close(inbox, time):
+    """Closing wakes."""
+    task = await waiting(inbox, time, 60)
+    await inbox.close()
+
+    await task
+
+
+async def test_cancelled(inbox, time):
+    """A wait can be given up at any point, and leaves nothing behind."""
+    started = asyncio.create_task(inbox.wait(60))
+    waits = await waiting(inbox, time, 60)
+    for task in (started, waits):
+        task.cancel()
+    await asyncio.gather(started, waits, return_exceptions=True)
+
+    assert not inbox._bell._waiting
+    assert all(alarm.callback is None for alarm in time._alarms)
+
+
+async def test_rung_twice(inbox, deliver, time):
+    """Two deliveries at once wake a waiter once."""
+    task = await waiting(inbox, time, 60)
+    await asyncio.gather(inbox.put(deliver("1")), inbox.put(deliver("2")))
+
+    await task

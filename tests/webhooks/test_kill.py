@@ -1,0 +1,172 @@
+"""`kill -9` in the middle of a load: nothing that was answered 200 is lost, nothing is out of order."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections import Counter, defaultdict
+from contextlib import suppress
+from random import Random
+
+import aiohttp
+
+from pinwheel_async.webhooks import SqliteInbox, sign
+
+SECRET = "a-secret-of-tests"
+STAMP = "1773760000"
+ACCOUNTS = 50
+EACH = 40
+KILLS = 6
+CONCURRENCY = 16
+
+SERVER = """
+import asyncio, os, sys
+from contextlib import suppress
+from aiohttp import web
+from pinwheel_async.events import UnknownEvent
+from pinwheel_async.webhooks import Router, SqliteInbox, webhook_app
+
+inbox, log = sys.argv[1:]
+out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+router = Router()
+
+@router.on(UnknownEvent)
+async def handle(event: UnknownEvent) -> None:
+    await asyncio.sleep(0)
+    os.write(out, f"{event.event_id} {event.payload['account_id']} {event.payload['number']}\\n".encode())
+    os.fsync(out)
+
+async def main():
+    app = web.Application()
+    app.add_subapp("/hooks", webhook_app(router, secrets=["a-secret-of-tests"], inbox=SqliteInbox(inbox), lease_s=2))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    print(runner.addresses[0][1], flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+asyncio.run(main())
+"""
+
+
+class Server:
+    """The receiver in a process of its own, killed and started again on the same file."""
+
+    def __init__(self, directory):
+        self.inbox = directory / "inbox.db"
+        self.log = directory / "handled.log"
+        self.up = asyncio.Event()
+        self.port = 0
+
+    async def start(self):
+        command = [sys.executable, "-c", SERVER, str(self.inbox), str(self.log)]
+        self.process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
+        self.port = int(await self.process.stdout.readline())
+        self.up.set()
+
+    async def kill(self, how=signal.SIGKILL):
+        self.up.clear()
+        os.kill(self.process.pid, how)
+        await self.process.wait()
+
+    def handled(self):
+        """Return event ids with their accounts and numbers, in the order in which they were handled."""
+        lines = self.log.read_text().splitlines()
+        return [(event_id, account, int(number)) for event_id, account, number in map(str.split, lines)]
+
+
+class Load:
+    """The sender: each account's deliveries one after another, again after anything but 200; some of them twice."""
+
+    def __init__(self, server, rng):
+        self.server = server
+        self.rng = rng
+        self.answered = Counter()
+
+    async def run(self):
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+            for account in range(ACCOUNTS):
+                group.create_task(self._account(session, account))
+
+    async def _account(self, session, account):
+        for number in range(EACH):
+            await self._deliver(session, account, number)
+            if self.rng.random() < 0.1:
+                await self._deliver(session, account, self.rng.randrange(number + 1))
+
+    async def _deliver(self, session, account, number):
+        event_id = f"{account}-{number}"
+        payload = {"account_id": str(account), "number": number}
+        body = json.dumps({"event_id": event_id, "event": "moon.risen", "payload": payload}).encode()
+        headers = {"x-pinwheel-signature": sign(SECRET, STAMP, body), "x-timestamp": STAMP}
+        status = None
+        while status != 200:
+            await self.server.up.wait()
+            with suppress(aiohttp.ClientError):
+                async with session.post(
+                    f"http://127.0.0.1:{self.server.port}/hooks", data=body, headers=headers
+                ) as answer:
+                    status = answer.status
+        self.answered[event_id] += 1
+
+    async def reached(self, count):
+        """Wait until so many were answered."""
+        while self.answered.total() < count:
+            await asyncio.sleep(0.001)
+
+
+async def test_kill_9(tmp_path):
+    """What was answered 200 is handled after restarts: all, in order per account, and once but for kills in between."""
+    rng = Random(4711)
+    server = Server(tmp_path)
+    await server.start()
+    load = Load(server, rng)
+    sending = asyncio.create_task(load.run())
+    for count in sorted(rng.sample(range(50, ACCOUNTS * EACH), KILLS)):
+        await load.reached(count)
+        await server.kill()
+        await server.start()
+    await sending
+    async with asyncio.timeout(20):
+        while len({event_id for event_id, _, _ in server.handled()}) < len(load.answered):
+            await asyncio.sleep(0.01)
+    await server.kill()
+    handled = server.handled()
+    inbox = SqliteInbox(server.inbox)
+    await inbox.open()
+    counts = await inbox.counts()
+    await inbox.close()
+
+    times = Counter(event_id for event_id, _, _ in handled)
+    first = defaultdict(list)
+    for _, account, number in handled:
+        if number not in first[account]:
+            first[account].append(number)
+    assert set(load.answered) == set(times)
+    assert {str(account): list(range(EACH)) for account in range(ACCOUNTS)} == first
+    assert sum(times.values()) - len(times) <= (KILLS + 1) * CONCURRENCY
+    assert load.answered.total() > len(load.answered) == ACCOUNTS * EACH
+    assert (0, ACCOUNTS * EACH) == (counts.dead, counts.done + counts.claimed)
+
+
+async def test_terminated(tmp_path):
+    """A server that is asked to end, rather than killed, loses nothing and handles nothing twice."""
+    server = Server(tmp_path)
+    await server.start()
+    load = Load(server, Random(1))
+    sending = asyncio.create_task(load.run())
+    await load.reached(ACCOUNTS * 10)
+    await server.kill(signal.SIGINT)
+    await server.start()
+    await sending
+    async with asyncio.timeout(20):
+        while len(server.handled()) < ACCOUNTS * EACH:
+            await asyncio.sleep(0.01)
+    await server.kill(signal.SIGINT)
+
+    assert Counter(load.answered.keys()) == Counter(event_id for event_id, _, _ in server.handled())

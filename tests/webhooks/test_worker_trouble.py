@@ -1,0 +1,254 @@
+"""The worker in trouble: inboxes that fail, leases that are lost, a loop that is blocked, a stop in the middle."""
+
+import asyncio
+
+import pytest
+
+from pinwheel_async.errors import InboxError
+from pinwheel_async.events import Event
+from pinwheel_async.webhooks import MemoryInbox
+from pinwheel_async.webhooks._worker import IDLE_S, TROUBLE_S
+
+
+class Faulty(MemoryInbox):
+    """Raises once for each fault that is planted; counts the calls."""
+
+    def __init__(self, clock):
+        super().__init__(clock=clock)
+        self.faults = {}
+        self.calls = []
+
+    async def claim(self, limit, *, lease_s):
+        self._fail("claim")
+        return await super().claim(limit, lease_s=lease_s)
+
+    async def done(self, claim):
+        self._fail("done")
+        return await super().done(claim)
+
+    async def extend(self, claim, *, lease_s):
+        self._fail("extend")
+        return await super().extend(claim, lease_s=lease_s)
+
+    def _fail(self, name):
+        self.calls.append(name)
+        if self.faults.get(name):
+            raise self.faults[name].pop()
+
+
+TROUBLE = [InboxError("the disk is full", reason="SQLITE_FULL"), OSError("planted-4711")]
+
+
+@pytest.fixture
+def faulty(time):
+    return Faulty(time.clock)
+
+
+@pytest.fixture
+def inbox(faulty):
+    return faulty
+
+
+@pytest.mark.parametrize("error", TROUBLE, ids=["InboxError", "foreign"])
+async def test_trouble_at_claim_is_waited_out(work, faulty, time, caplog, error):
+    """When claiming fails, whatever the inbox raises, the worker waits and claims again."""
+    faulty.faults = {"claim": [error]}
+    handled = []
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.until(lambda: "claim" in faulty.calls)
+    await work.put("1")
+    await work.until(lambda: time.advance(TROUBLE_S) or handled)
+
+    assert "the inbox failed, trying again in 1 s" in caplog.text
+    assert "planted-4711" not in caplog.text
+
+
+@pytest.mark.parametrize("error", TROUBLE, ids=["InboxError", "foreign"])
+async def test_trouble_at_the_mark(work, faulty, time, caplog, error):
+    """When a mark cannot be made it is made later, and the handlers do not run again for it."""
+    faulty.faults = {"done": [error] * 3}
+    handled = []
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.put("1")
+    await work.until(lambda: time.advance(TROUBLE_S) or faulty.calls.count("done") == 4)
+    counts = await work.settled()
+
+    assert (["1"], 1) == (handled, counts.done)
+    assert "planted-4711" not in caplog.text
+
+
+async def test_a_mark_that_cannot_be_made_for_long(work, faulty, time):
+    """A mark that fails for longer than a lease is left to the lease: it is made then, without the handlers."""
+    faulty.faults = {"done": TROUBLE[:1] * 61}
+    handled = []
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.put("1")
+    await work.until(lambda: time.advance(TROUBLE_S) or faulty.calls.count("done") == 62)
+    counts = await work.settled()
+
+    assert (["1"], 1) == (handled, counts.done)
+
+
+async def test_leases_are_renewed(work, faulty, time):
+    """While a handler runs its lease is renewed, through trouble too, so that nobody else claims the delivery."""
+    faulty.faults = {"extend": TROUBLE[:1]}
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def handle(event: Event) -> None:
+        started.set()
+        await release.wait()
+
+    await work(handle, lease_s=30)
+    await work.put("1")
+    await started.wait()
+    claimed = []
+    for number in range(1, 12):
+        await work.until(lambda expected=number: time.advance(1) or faulty.calls.count("extend") >= expected)
+        claimed += await MemoryInbox.claim(faulty, 1, lease_s=30)
+    release.set()
+    counts = await work.settled()
+
+    assert ([], 1) == (claimed, counts.done)
+    assert time.now - 1000 > 3 * 30
+
+
+async def test_a_lost_lease(work, faulty, time, caplog):
+    """A handler whose lease somebody else has got is cancelled, and its marks change nothing."""
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def handle(event: Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    await work(handle, lease_s=30)
+    await work.put("1")
+    await started.wait()
+    time.now += 31  # the loop stood still, and no timer went off
+    (stolen,) = await MemoryInbox.claim(faulty, 1, lease_s=30)
+    time.advance(0)
+    await cancelled.wait()
+
+    assert "the lease of event 1 is lost" in caplog.text
+    assert await faulty.done(stolen)
+
+
+async def test_a_lease_that_ended_with_nobody_there_to_take_it(work, faulty, time):
+    """A worker that claims anew what it is still working on goes on with it, and does not handle it twice."""
+    started, release, calls = asyncio.Event(), asyncio.Event(), []
+
+    async def handle(event: Event) -> None:
+        calls.append(event.event_id)
+        started.set()
+        await release.wait()
+
+    await work(handle, lease_s=30)
+    await work.put("1")
+    await started.wait()
+    time.now += 31
+    before = faulty.calls.count("claim")
+    await work.put("2", account_id="other")
+    await work.until(lambda: faulty.calls.count("claim") > before + 1)
+    release.set()
+    counts = await work.settled()
+
+    assert ["1", "2"] == calls
+    assert 2 == counts.done
+
+
+async def test_stop_lets_running_handlers_finish(work):
+    """A stop waits for handlers that run, claims nothing more, and leaves the rest waiting."""
+    started, release, handled = asyncio.Event(), asyncio.Event(), []
+
+    async def handle(event: Event) -> None:
+        started.set()
+        await release.wait()
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.put("1", "2")
+    await started.wait()
+    stopping = asyncio.create_task(work.worker.stop(5))
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+    counts = await work.inbox.counts()
+
+    assert ["1"] == handled
+    assert (1, 1, 0) == (counts.done, counts.waiting, counts.claimed)
+
+
+async def test_stop_gives_back_what_does_not_finish(work):
+    """What does not finish in time waits again, and the attempt does not count."""
+    started = asyncio.Event()
+
+    async def handle(event: Event) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    await work(handle)
+    await work.put("1")
+    await started.wait()
+    await work.worker.stop(0.01)
+    (entry,) = await work.inbox.entries()
+
+    assert ("waiting", 0) == (entry.state, entry.attempts)
+
+
+async def test_stop_does_not_wait_for_an_idle_worker(work, time):
+    """A stop cuts the worker's rest short, and it can be started again."""
+    handled = []
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.until(lambda: work.worker._resting is not None)
+    await work.worker.stop(5)
+    await work.worker.stop(5)
+    work.worker.start()
+    await work.put("1")
+    await work.settled()
+
+    assert ["1"] == handled
+    assert IDLE_S > time.now - 1000
+
+
+async def test_stop_in_the_middle_of_a_claim(work, faulty):
+    """What is claimed while a stop has begun is given back unhandled."""
+    claiming, release, handled = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(Faulty):
+        async def claim(self, limit, *, lease_s):
+            claiming.set()
+            await release.wait()
+            return await super().claim(limit, lease_s=lease_s)
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    faulty.__class__ = Slow
+    await work(handle)
+    await work.put("1")
+    await claiming.wait()
+    stopping = asyncio.create_task(work.worker.stop(5))
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+
+    assert [] == handled
+    assert 1 == (await faulty.counts()).waiting
