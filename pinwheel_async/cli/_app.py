@@ -31,8 +31,15 @@ _COMMANDS = {
     "sync": "Copy accounts and their data into a database; running again updates it.",
     "accounts": "List the accounts of the workspace.",
     "link_token": "Make a Link token and print it: a secret, with which Link opens as this end user.",
-    "listen": "Receive webhooks and print a line for each: ids, names and counts, no payroll data.",
-    "send": "Send a made-up event, signed with the API secret, to a receiver.",
+    "listen": """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
+
+    SIGINT (ctrl-C) and SIGTERM let what is being handled finish; what is left waits in the inbox. After SIGINT the exit
+    code is 130, after SIGTERM 0.
+    """,
+    "send": """Send a made-up event, signed with the API secret, to a receiver, and print how it answers.
+
+    The exit code is 0 if it answers 200, else 4.
+    """,
 }
 _GROUPS = {
     "inbox": (
@@ -41,7 +48,7 @@ _GROUPS = {
             "counts": "Count deliveries by state.",
             "show": "List deliveries, newest first, never what is in them.",
             "revive": "Let dead deliveries be handled again.",
-            "purge": "Forget deliveries for good.",
+            "purge": "Forget deliveries for good; one that was forgotten is taken for new if it comes again.",
         },
     ),
     "webhooks": (

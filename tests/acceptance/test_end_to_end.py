@@ -136,8 +136,11 @@ def test_demo_interrupted(tmp_path):
     """Ctrl-C ends the command with one line and exit code 130."""
     command = [sys.executable, "-m", "pinwheel_async", "demo", "--accounts", "1000000"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + 60
         while not (tmp_path / "pinwheel_demo.db").exists():  # it is under way when there is a file
-            assert process.poll() is None
+            if process.poll() is not None or time.monotonic() > end:
+                process.kill()
+                pytest.fail("the demo did not get under way")
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

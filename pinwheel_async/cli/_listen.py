@@ -1,0 +1,113 @@
+"""`pinwheel-async listen`."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from json import dumps
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from pinwheel_async.cli._options import Json
+from pinwheel_async.cli._receiving import receiving
+from pinwheel_async.events import EVENTS, Event
+from pinwheel_async.models.job import JobOutcome, SyncStatus
+from pinwheel_async.settings import find_secret
+from pinwheel_async.webhooks import Context, Router, SqliteInbox
+
+Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
+
+
+async def listen(
+    *,
+    host: str = "127.0.0.1",
+    port: Port = 8080,
+    path: str = "/webhooks/pinwheel",
+    inbox: Path = Path("inbox.db"),
+    json: Json = False,
+) -> None:
+    """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
+
+    SIGINT (ctrl-C) and SIGTERM let what is being handled finish; what is left waits in the inbox. After SIGINT the exit
+    code is 130, after SIGTERM 0.
+
+    Parameters
+    ----------
+    host:
+        Where to listen; this machine only, unless told otherwise.
+    port:
+        Where to listen; 0 for a free port.
+    path:
+        Path of the URL to send to; its health is below it, at /health.
+    inbox:
+        SQLite file that keeps deliveries; it is made if there is none.
+    """
+    secret = find_secret(None)
+    logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
+    logging.getLogger("pinwheel_async.webhooks").setLevel(logging.INFO)
+    stop = asyncio.Event()
+    with suppress(NotImplementedError):  # on Windows, which has no such signal
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    router = _printing(as_json if json else as_line, stop)
+    async with receiving(router, secret=secret, inbox=SqliteInbox(inbox), path=path, host=host, port=port) as url:
+        print(f"pinwheel-async: listening at {url}, health at {url}/health", file=sys.stderr, flush=True)
+        await stop.wait()
+
+
+def _printing(render: Callable[[Event, Context], str], stop: asyncio.Event) -> Router:
+    router = Router()
+
+    @router.on(Event)
+    async def show(event: Event, context: Context) -> None:
+        try:
+            print(render(event, context), flush=True)
+        except BrokenPipeError:  # nobody reads any more; the event stays in the inbox
+            stop.set()
+            raise
+
+    return router
+
+
+def as_line(event: Event, context: Context) -> str:
+    """Return what may be shown of an event, as one line."""
+    shown = facts(event, context)
+    head = [shown.pop(name) for name in ("time", "event", "event_id")]
+    return " ".join([*head, *(f"{name}={value}" for name, value in shown.items() if value is not None)])
+
+
+def as_json(event: Event, context: Context) -> str:
+    """Return what may be shown of an event, as a JSON object in one line."""
+    return dumps(facts(event, context))
+
+
+def facts(event: Event, context: Context) -> dict[str, Any]:
+    """Return what may be shown of an event: nothing that somebody may have written freely."""
+    params: Any = getattr(event, "params", None)
+    count: object = getattr(params, "count", None)
+    return {
+        "time": context.received_at.isoformat(timespec="seconds"),
+        "event": event.event if event.event in EVENTS else _plain(event.event),
+        "event_id": _plain(context.event_id),
+        "account_id": _plain(getattr(event, "account_id", None)),
+        "outcome": _known(getattr(event, "outcome", None), get_args(JobOutcome)),
+        "count": count if isinstance(count, int) else None,
+        "sync_status": _known(getattr(params, "sync_status", None), get_args(SyncStatus)),
+        "attempt": context.attempt if context.attempt > 1 else None,
+    }
+
+
+def _plain(value: object) -> str | None:
+    """Return an id or a name without what would break the line."""
+    return (
+        None if value is None else "".join(one if one.isprintable() and one != " " else "?" for one in str(value)[:80])
+    )
+
+
+def _known(value: object, words: tuple[str, ...]) -> str | None:
+    """Return one of the words that there are; what is none of them may say anything."""
+    return None if value is None else str(value) if value in words else "?"
