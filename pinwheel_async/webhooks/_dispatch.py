@@ -140,21 +140,21 @@ class Dispatcher:
         """Run a handler in the task that is running; return why it failed, None if it returned."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         limit_s = self._timeout_s if handler.timeout_s is None else handler.timeout_s
-        before, cancelled = task.cancelling(), False
+        cancelled, reason = False, None
         self._deadlines.begin(task, limit_s)
         try:
             reason = await _call(handler, event, context)
         except asyncio.CancelledError:
-            cancelled, reason = True, "CancelledError"
+            cancelled = True
         finally:
             expired = self._deadlines.end(task)
         if expired:
             task.uncancel()
         if not cancelled:
             return reason
-        if task.cancelling() > before:
+        if task.cancelling():
             raise asyncio.CancelledError  # somebody else wants the task to end
-        return _timed_out(handler, event, limit_s) if expired else reason
+        return _timed_out(handler, event, limit_s) if expired else "CancelledError"
 
 
 async def _call(handler: Handler[Any], event: Event, context: Context | None) -> str | None:
