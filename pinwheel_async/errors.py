@@ -68,7 +68,7 @@ class RequestError(PinwheelError, ValueError):
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[str, ...] = tuple(problems)
         super().__init__("; ".join(self.problems))
 
 
@@ -140,7 +140,7 @@ class ApiError(PinwheelError):
         self.type = type
         self.code = code
         self.message = message
-        self.details = tuple(details)
+        self.details: tuple[ErrorDetail, ...] = tuple(details)
         self.request_id = request_id
         self.retry_after_s = retry_after_s
         words = [word for word in (type, code) if word and _WORD.fullmatch(word)]
@@ -191,8 +191,8 @@ class DecodeError(PinwheelError):
 
     def __init__(self, *, where: str, paths: Sequence[str], request_id: str | None = None) -> None:
         self.where = where
-        self.paths = tuple(paths)
-        self.request_id = request_id if request_id and _WORD.fullmatch(request_id) else None
+        self.paths: tuple[str, ...] = tuple(paths)
+        self.request_id: str | None = request_id if request_id and _WORD.fullmatch(request_id) else None
         shown = "; ".join(self.paths[:5]) + ("; …" if len(self.paths) > 5 else "")
         super().__init__(f"{where} is not of the documented shape: {shown}")
 

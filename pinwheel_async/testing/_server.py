@@ -102,7 +102,7 @@ class FakePinwheel(Announcer):
         super().__init__(world, clock, api_secret, resign_retries=resign_retries, patience_s=patience_s)
         self.requests: deque[SeenRequest] = deque(maxlen=_KEPT_REQUESTS)
         self.counts: Counter[str] = Counter()
-        self.peak_in_flight = 0
+        self.peak_in_flight: int = 0
         self._in_flight = 0
         self._endpoints = tuple(endpoints)
         self._address = (host, port)

@@ -43,8 +43,8 @@ class World:
     """
 
     def __init__(self, *, accounts: int, seed: int, api_secret: str, clock: FakeClock | None = None) -> None:
-        self.ids = Ids(seed)
-        self.desk = Desk(self.ids, api_secret, self.now)
+        self.ids: Ids = Ids(seed)
+        self.desk: Desk = Desk(self.ids, api_secret, self.now)
         self._count = accounts
         self._clock = clock or FakeClock(real_time=True)
         self._recast: dict[int, dict[str, Any]] = {}
@@ -55,7 +55,7 @@ class World:
         self._deleted: set[str] = set()
         self._extra_owners: dict[str, list[int]] = {}
         self._entries: OrderedDict[tuple[int, str], tuple[Entry, ...]] = OrderedDict()
-        self.profile = lru_cache(_KEPT_LISTS)(self._make_profile)
+        self._profile = lru_cache(_KEPT_LISTS)(self._make_profile)
 
     def __repr__(self) -> str:
         """Return how many accounts there are."""
@@ -109,7 +109,7 @@ class World:
         """Change the profile behind an account, such as `paystubs=31`; its data follows."""
         index = self.index(account_id)
         self._recast[index] = self._recast.get(index, {}) | changes
-        self.profile.cache_clear()
+        self._profile.cache_clear()
         for product in ("account", *PRODUCTS):
             self._forget(index, product)
 
@@ -227,6 +227,10 @@ class World:
         if not mine:
             raise not_found("end user")
         return mine
+
+    def profile(self, index: int) -> Profile:
+        """Return who and what an account is made from."""
+        return self._profile(index)
 
     def _make_profile(self, index: int) -> Profile:
         return attrs.evolve(_people.make_profile(self.ids, index), **self._recast.get(index, {}))

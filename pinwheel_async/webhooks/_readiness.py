@@ -111,7 +111,7 @@ class Readiness:
     ) -> None:
         if stalled_after_s <= 0:
             raise ConfigurationError("stalled_after_s must be more than 0")
-        self.router = Router()
+        self.router: Router = Router()
         for kind in HEARD:
             self.router.on(kind)(self._hear)
         self._clock = clock or Clock()
