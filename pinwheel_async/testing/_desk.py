@@ -23,7 +23,9 @@ class Desk:
         self.webhooks: dict[str, Record] = {}
         self.link_tokens: dict[str, str | None] = {}
         """Link tokens that were made, and the end users they name."""
-        self.connections: dict[str, Record] = {made["id"]: made for made in (connection(ids, one) for one in range(CONNECTION_COUNT))}
+        self.connections: dict[str, Record] = {
+            made["id"]: made for made in (connection(ids, one) for one in range(CONNECTION_COUNT))
+        }
         self.keys: dict[str, Record] = {}
         self._secrets: dict[str, str] = {}
         self._admin_tokens: dict[str, datetime] = {}

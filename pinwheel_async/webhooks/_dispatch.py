@@ -67,12 +67,14 @@ class Dispatcher:
         decoded = decode_event(delivery.body, version=delivery.version or self._version)
         if decoded.event is None:
             return Dispatched(problems=decoded.problems or ("(body): not an event",))
-        context = self._context(delivery, attempt)
+        context: Context | None = None
         returned: list[Handler[Any]] = []
         failures: list[Failure] = []
         for handler in self.router.matching(decoded.event):
             if handler in skip:
                 continue
+            if handler.takes_context and context is None:
+                context = self._context(delivery, attempt)
             reason = await self._apart(handler, decoded.event, context)
             if reason is None:
                 returned.append(handler)
@@ -111,15 +113,19 @@ class Dispatcher:
             app=self._app,
         )
 
-    async def _apart(self, handler: Handler[Any], event: Event, context: Context) -> str | None:
+    async def _apart(self, handler: Handler[Any], event: Event, context: Context | None) -> str | None:
         """Run a handler in a task of its own; return why it failed, None if it returned."""
         limit_s = self._timeout_s if handler.timeout_s is None else handler.timeout_s
         task = asyncio.create_task(_call(handler, event, context), name=f"pinwheel handler {handler.name}")
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task.add_done_callback(lambda _: _wake(waiting))
+        self._deadlines.begin(waiting, limit_s, lambda: _wake(waiting))
         late = False
         try:
-            await asyncio.wait({task}, timeout=limit_s)
+            await waiting
             late = not task.done()
         finally:
+            self._deadlines.end(waiting)
             if not task.done():
                 await self._cancel(handler, task)
             elif not task.cancelled():
@@ -141,7 +147,7 @@ class Dispatcher:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         limit_s = self._timeout_s if handler.timeout_s is None else handler.timeout_s
         cancelled, reason = False, None
-        self._deadlines.begin(task, limit_s)
+        self._deadlines.begin(task, limit_s, task.cancel)
         try:
             reason = await _call(handler, event, context)
         except asyncio.CancelledError:
@@ -155,6 +161,11 @@ class Dispatcher:
         if task.cancelling():
             raise asyncio.CancelledError  # somebody else wants the task to end
         return _timed_out(handler, event, limit_s) if expired else "CancelledError"
+
+
+def _wake(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 async def _call(handler: Handler[Any], event: Event, context: Context | None) -> str | None:

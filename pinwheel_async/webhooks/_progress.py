@@ -2,14 +2,11 @@
 
 from typing import Any
 
-from attrs import Factory, define
-
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.webhooks._dispatch import Dispatched
 from pinwheel_async.webhooks._router import Handler
 
 
-@define(eq=False, repr=False)
 class Progress:
     """What this process remembers of one delivery; a process that starts anew begins with all handlers again.
 
@@ -17,11 +14,14 @@ class Progress:
     clock is needed: whoever wants to wait longer than the most impatient one sits the next attempt out.
     """
 
-    returned: set[Handler[Any]] = Factory(set[Handler[Any]])
-    given_up: dict[Handler[Any], str] = Factory(dict[Handler[Any], str])
-    """Handlers without a try left, and why they failed last."""
-    _tries: dict[Handler[Any], int] = Factory(dict[Handler[Any], int])
-    _wait_s: dict[Handler[Any], float] = Factory(dict[Handler[Any], float])
+    __slots__ = ("_tries", "_wait_s", "given_up", "returned")
+
+    def __init__(self) -> None:
+        self.returned: set[Handler[Any]] = set()
+        self.given_up: dict[Handler[Any], str] = {}
+        """Handlers without a try left, and why they failed last."""
+        self._tries: dict[Handler[Any], int] = {}
+        self._wait_s: dict[Handler[Any], float] = {}
 
     @property
     def skip(self) -> frozenset[Handler[Any]]:

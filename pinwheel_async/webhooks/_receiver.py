@@ -143,7 +143,12 @@ class Receiver:
             _log.info("refused a delivery: signature %s", verdict.reason)
             return UNAUTHORIZED
         if self._inbox is None:
-            return await self._handle(headers, body, verdict.key)
+            result = await self._dispatcher.handle(headers, body, key=verdict.key)
+            if result.problems:
+                # Nowhere to keep it, and no handler wants it: repeating it would not help.
+                event_id = make_delivery(headers, body, key=verdict.key).event_id
+                _log.error("event %s cannot be read and is lost: %s", event_id, "; ".join(result.problems))
+            return FAILED if result.failures else OK
         delivery = make_delivery(headers, body, key=verdict.key)
         try:
             new = await self._inbox.put(delivery)
@@ -156,14 +161,6 @@ class Receiver:
         if not new:
             _log.debug("event %s is known already", delivery.event_id)
         return OK
-
-    async def _handle(self, headers: Mapping[str, str], body: bytes, key: str) -> Answer:
-        result = await self._dispatcher.handle(headers, body, key=key)
-        if result.problems:
-            # Nowhere to keep it, and no handler wants it: repeating it would not help.
-            event_id = make_delivery(headers, body, key=key).event_id
-            _log.error("event %s cannot be read and is lost: %s", event_id, "; ".join(result.problems))
-        return FAILED if result.failures else OK
 
     async def health(self) -> Counts | None:
         """Return what the inbox holds after storing something in it; None without an inbox.

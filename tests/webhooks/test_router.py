@@ -148,6 +148,10 @@ def test_registering_after_the_start():
 def test_a_circle_of_routers():
     """A router cannot include itself, not even around a corner."""
     router, inner = Router(), Router()
+
+    @inner.on(Event)
+    async def handle(event: Event) -> None: ...
+
     router.include(inner)
 
     with pytest.raises(ConfigurationError, match="itself"):

@@ -1,13 +1,14 @@
-"""The worker in trouble: inboxes that fail, leases that are lost, a loop that is blocked, a stop in the middle."""
+"""The worker in trouble: inboxes that fail, leases that are lost, a loop that is blocked."""
 
 import asyncio
 
 import pytest
 
+from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.errors import InboxError
 from pinwheel_async.events import Event
-from pinwheel_async.webhooks import MemoryInbox
-from pinwheel_async.webhooks._worker import IDLE_S, TROUBLE_S
+from pinwheel_async.webhooks import MemoryInbox, _worker
+from pinwheel_async.webhooks._worker import TROUBLE_S
 
 
 class Faulty(MemoryInbox):
@@ -170,85 +171,83 @@ async def test_a_lease_that_ended_with_nobody_there_to_take_it(work, faulty, tim
     assert 2 == counts.done
 
 
-async def test_stop_lets_running_handlers_finish(work):
-    """A stop waits for handlers that run, claims nothing more, and leaves the rest waiting."""
-    started, release, handled = asyncio.Event(), asyncio.Event(), []
+async def test_handled_after_the_lease_was_lost(work, faulty, time, caplog):
+    """A mark that comes after somebody else has claimed the delivery is refused, and said so."""
+    started, release = asyncio.Event(), asyncio.Event()
 
     async def handle(event: Event) -> None:
         started.set()
         await release.wait()
-        handled.append(event.event_id)
 
-    await work(handle)
-    await work.put("1", "2")
+    await work(handle, lease_s=30)
+    await work.put("1")
     await started.wait()
-    stopping = asyncio.create_task(work.worker.stop(5))
-    await asyncio.sleep(0)
+    time.now += 31
+    (stolen,) = await MemoryInbox.claim(faulty, 1, lease_s=30)
     release.set()
-    await stopping
-    counts = await work.inbox.counts()
+    await work.until(lambda: not work.worker._jobs)
 
-    assert ["1"] == handled
-    assert (1, 1, 0) == (counts.done, counts.waiting, counts.claimed)
-
-
-async def test_stop_gives_back_what_does_not_finish(work):
-    """What does not finish in time waits again, and the attempt does not count."""
-    started = asyncio.Event()
-
-    async def handle(event: Event) -> None:
-        started.set()
-        await asyncio.Event().wait()
-
-    await work(handle)
-    await work.put("1")
-    await started.wait()
-    await work.worker.stop(0.01)
-    (entry,) = await work.inbox.entries()
-
-    assert ("waiting", 0) == (entry.state, entry.attempts)
+    assert "event 1 was handled after its lease was lost" in caplog.text
+    assert await faulty.done(stolen)
 
 
-async def test_stop_does_not_wait_for_an_idle_worker(work, time):
-    """A stop cuts the worker's rest short, and it can be started again."""
-    handled = []
-
-    async def handle(event: Event) -> None:
-        handled.append(event.event_id)
-
-    await work(handle)
-    await work.until(lambda: work.worker._resting is not None)
-    await work.worker.stop(5)
-    await work.worker.stop(5)
-    work.worker.start()
-    await work.put("1")
-    await work.settled()
-
-    assert ["1"] == handled
-    assert IDLE_S > time.now - 1000
-
-
-async def test_stop_in_the_middle_of_a_claim(work, faulty):
-    """What is claimed while a stop has begun is given back unhandled."""
-    claiming, release, handled = asyncio.Event(), asyncio.Event(), []
+async def test_a_lease_that_is_taken_anew_while_marking(work, faulty, time):
+    """When the worker itself has claimed the delivery again meanwhile, it marks it under the new lease."""
+    marking, release, calls = asyncio.Event(), asyncio.Event(), []
 
     class Slow(Faulty):
-        async def claim(self, limit, *, lease_s):
-            claiming.set()
+        async def done(self, claim):
+            marking.set()
             await release.wait()
-            return await super().claim(limit, lease_s=lease_s)
+            return await super().done(claim)
 
     async def handle(event: Event) -> None:
-        handled.append(event.event_id)
+        calls.append(event.event_id)
 
     faulty.__class__ = Slow
-    await work(handle)
+    await work(handle, lease_s=30)
     await work.put("1")
-    await claiming.wait()
-    stopping = asyncio.create_task(work.worker.stop(5))
-    await asyncio.sleep(0)
+    await marking.wait()
+    time.now += 31
+    before = faulty.calls.count("claim")
+    await work.put("2", account_id="other")
+    await work.until(lambda: faulty.calls.count("claim") > before + 1)
     release.set()
-    await stopping
+    counts = await work.settled()
 
-    assert [] == handled
-    assert 1 == (await faulty.counts()).waiting
+    assert (["1", "2"], 2) == (calls, counts.done)
+
+
+async def test_a_fault_of_ours(work, monkeypatch):
+    """A delivery that makes the library itself fail is dead, with the kind of the fault, and not tried for ever."""
+
+    async def handle(event: Event) -> None: ...
+
+    await work(handle)
+    monkeypatch.setattr(work.worker._dispatcher, "dispatch", None)
+    await work.put("1")
+    await work.settled()
+    (entry,) = await work.inbox.entries(state="dead")
+
+    assert "(delivery): TypeError" == entry.reason
+
+
+async def test_memory_is_bounded(work, monkeypatch):
+    """Of deliveries between two attempts only so many are remembered; all of the others' handlers run again."""
+    monkeypatch.setattr(_worker, "REMEMBERED", 1)
+    calls = []
+
+    async def fine(event: Event) -> None:
+        calls.append(event.event_id)
+
+    async def fail(event: Event) -> None:
+        raise ValueError
+
+    await work(fine, fail, retry=RetryPolicy(attempts=2, base_s=2.0))
+    await work.put("1", account_id="one")
+    await work.until(lambda: "1" in work.worker._progress)
+    await work.put("2", account_id="two")
+    await work.until(lambda: work.time.advance(0.1) or len(calls) == 3)
+
+    assert ["1", "2", "1"] == calls
+    assert 1 == len(work.worker._progress)

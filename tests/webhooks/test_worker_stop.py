@@ -1,0 +1,91 @@
+"""Stopping the worker: what runs may finish, the rest waits in the inbox."""
+
+import asyncio
+
+from pinwheel_async.events import Event
+from pinwheel_async.webhooks import MemoryInbox
+from pinwheel_async.webhooks._worker import IDLE_S
+
+
+async def test_stop_lets_running_handlers_finish(work):
+    """A stop waits for handlers that run, claims nothing more, and leaves the rest waiting."""
+    started, release, handled = asyncio.Event(), asyncio.Event(), []
+
+    async def handle(event: Event) -> None:
+        started.set()
+        await release.wait()
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.put("1", "2")
+    await started.wait()
+    stopping = asyncio.create_task(work.worker.stop(5))
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+    counts = await work.inbox.counts()
+
+    assert ["1"] == handled
+    assert (1, 1, 0) == (counts.done, counts.waiting, counts.claimed)
+
+
+async def test_stop_gives_back_what_does_not_finish(work):
+    """What does not finish in time waits again, and the attempt does not count."""
+    started = asyncio.Event()
+
+    async def handle(event: Event) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    await work(handle)
+    await work.put("1")
+    await started.wait()
+    await work.worker.stop(0.01)
+    (entry,) = await work.inbox.entries()
+
+    assert ("waiting", 0) == (entry.state, entry.attempts)
+
+
+async def test_stop_does_not_wait_for_an_idle_worker(work, time):
+    """A stop cuts the worker's rest short, and it can be started again."""
+    handled = []
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.until(lambda: work.worker._resting is not None)
+    await work.worker.stop(5)
+    await work.worker.stop(5)
+    work.worker.start()
+    await work.put("1")
+    await work.settled()
+
+    assert ["1"] == handled
+    assert IDLE_S > time.now - 1000
+
+
+async def test_stop_in_the_middle_of_a_claim(work, inbox):
+    """What is claimed while a stop has begun is given back unhandled."""
+    claiming, release, handled = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(MemoryInbox):
+        async def claim(self, limit, *, lease_s):
+            claiming.set()
+            await release.wait()
+            return await super().claim(limit, lease_s=lease_s)
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    inbox.__class__ = Slow
+    await work(handle)
+    await work.put("1")
+    await claiming.wait()
+    stopping = asyncio.create_task(work.worker.stop(5))
+    await asyncio.sleep(0)
+    release.set()
+    await stopping
+
+    assert [] == handled
+    assert 1 == (await inbox.counts()).waiting
