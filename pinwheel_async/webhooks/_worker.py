@@ -16,8 +16,8 @@ from pinwheel_async.webhooks._progress import Progress
 
 _log = logging.getLogger("pinwheel_async.webhooks")
 
-PATIENT = RetryPolicy(attempts=12, base_s=1.0, cap_s=600.0)
-"""The policy of handlers that have none: twelve attempts over up to half an hour."""
+PATIENT = RetryPolicy(attempts=10, base_s=4.0, cap_s=600.0)
+"""The policy of handlers that have none: ten attempts over up to half an hour."""
 
 TROUBLE_S = 1.0
 """Seconds to wait after the inbox failed."""
