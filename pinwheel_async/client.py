@@ -73,9 +73,9 @@ class Pinwheel:
     shifts: "ShiftEndpoints"
     """When was worked."""
     tax_forms: "TaxFormEndpoints"
-    """W-2s and 1099s."""
+    """W-2s, 1099s and 1040s."""
     jobs: "JobEndpoints"
-    """What Pinwheel does and did for an account."""
+    """What Link started and finished; refreshes are not among them."""
     employers: "EmployerEndpoints"
     """Employers that end users can choose."""
     platforms: "PlatformEndpoints"
@@ -87,9 +87,9 @@ class Pinwheel:
     documents: "DocumentEndpoints"
     """Documents that end users uploaded."""
     bill_navigator: "BillNavigatorEndpoints"
-    """Bills of end users: what became of a suggested switch."""
+    """Deactivates or terminates an end user in Bill Navigator."""
     earnings_stream: "EarningsStreamEndpoints"
-    """Earnings as they accrue."""
+    """Expected and finished payouts of end users."""
     verification_reports: "VerificationReportEndpoints"
     """Reports on income and employment."""
     company_connections: "CompanyConnectionEndpoints"
@@ -101,7 +101,7 @@ class Pinwheel:
     link_tokens: "LinkTokenEndpoints"
     """Tokens that open Link in an end user's browser."""
     sites: "SiteEndpoints"
-    """The oldest API's name for platforms and employers; deprecated."""
+    """Hosted pages, which only the oldest API made; deprecated."""
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 The sender signs `v2:`, the bytes of the `x-timestamp` header, `:` and the raw body with HMAC-SHA256; the key is the API
 secret. Any reading of the body comes after the verdict, and on the very bytes that were signed.
-https://docs.pinwheelapi.com
 """
 
 import hmac

@@ -1,7 +1,7 @@
 """The ladder: small pure steps that lift what an older API version says to the newest shape.
 
 A step looks at the shape, not only at the version, so that it does nothing to what is already new. The facts are those
-of the API's own version history: https://docs.pinwheelapi.com
+of the API's own version history.
 """
 
 from collections.abc import Callable

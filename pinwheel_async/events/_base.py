@@ -46,7 +46,6 @@ class Event(Model):
     """What one webhook delivery says: the base of all events. A handler of this class gets every event.
 
     Deliveries come at least once and in no promised order; `event_id` is the same in every repetition.
-    https://docs.pinwheelapi.com
     """
 
     NAME: ClassVar[str] = ""
