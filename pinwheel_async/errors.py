@@ -22,6 +22,7 @@ PinwheelError
 │  └─ EnvelopeError           authentic, but not an event
 ├─ InboxError                 the inbox could not store or read deliveries
 ├─ SinkError                  a sync's sink could not store what was fetched
+│  └─ SupersededError         a newer reading of the same data is stored already
 └─ SyncError                  accounts that a sync could not finish                                (also ExceptionGroup)
 ```
 
@@ -245,6 +246,13 @@ class SinkError(PinwheelError):
     def __init__(self, message: str, *, reason: str) -> None:
         self.reason = reason
         super().__init__(f"{message}: {reason}")
+
+
+class SupersededError(SinkError):
+    """A newer reading of the same product of the same account is stored: this page was not."""
+
+    def __init__(self) -> None:
+        super().__init__("the page was not stored", reason="a newer reading is there")
 
 
 class SyncError(ExceptionGroup[PinwheelError], PinwheelError):

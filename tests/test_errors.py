@@ -20,6 +20,7 @@ from pinwheel_async.errors import (
     RateLimitError,
     RequestError,
     SinkError,
+    SupersededError,
     SyncError,
     TransportError,
 )
@@ -48,6 +49,7 @@ SAMPLES = [
     DecodeError(where="GET /v1/a", paths=["data.x: not a date"], request_id="req-1"),
     CursorError(endpoint="GET /v1/a", pages=3),
     SinkError("could not write", reason="OSError"),
+    SupersededError(),
 ]
 
 

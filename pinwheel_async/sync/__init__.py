@@ -14,9 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pinwheel_async.sync._jsonlines import JsonLinesSink
+from pinwheel_async.sync._memory import MemorySink, MemoryStore
 from pinwheel_async.sync._report import Failure, ProductCounts, Progress, SyncReport
 from pinwheel_async.sync._run import sync
-from pinwheel_async.sync._sink import Batch, Kind, MemorySink, Sink
+from pinwheel_async.sync._sink import Batch, Kind, Mark, Sink, Store
 
 if TYPE_CHECKING:
     from pinwheel_async.sync._sql import SqlSink
@@ -28,11 +29,14 @@ __all__ = [
     "Failure",
     "JsonLinesSink",
     "Kind",
+    "Mark",
     "MemorySink",
+    "MemoryStore",
     "ProductCounts",
     "Progress",
     "Sink",
     "SqlSink",
+    "Store",
     "SyncReport",
     "sync",
 ]

@@ -1,36 +1,19 @@
-"""What a sync fetches: each product of each account, one unit after the other, and how a unit is read."""
+"""What a sync fetches: which products of which accounts."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Sized
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Iterable, Sized
 from datetime import date
-from typing import Any, TypeAlias, assert_never, cast
+from typing import TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model
-from pinwheel_async._core.page import Page
-from pinwheel_async.client import Pinwheel
-from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.errors import RequestError
 from pinwheel_async.products import PRODUCTS, Product
-from pinwheel_async.sync._sink import Batch
 
 Accounts: TypeAlias = Iterable[str] | AsyncIterable[str]
 """Account ids, at hand or still to come."""
 
-PAGE_LIMIT = 100
-"""The most that the API gives: the fewest requests."""
-
 MAX_WORKERS = 64
 """More requests in flight gain nothing on one core."""
-
-
-@frozen
-class Unit:
-    """One product of one account: what a worker does at a time, and what fails on its own."""
-
-    account_id: str
-    product: Product
 
 
 @frozen(kw_only=True)
@@ -95,42 +78,6 @@ def make_plan(
     )
 
 
-async def batches(pinwheel: Pinwheel, unit: Unit, plan: Plan) -> AsyncGenerator[Batch, None]:
-    """Read a unit, page by page, each page when the one before it has been taken."""
-    source = _source(pinwheel, unit, plan)
-    if isinstance(source, Coroutine):
-        yield Batch(kind=unit.product, account_id=unit.account_id, items=(await source,))
-        return
-    first = True
-    async with aclosing(pages(source)) as found:
-        async for page in found:
-            last = not page.next_cursor
-            yield Batch(kind=unit.product, account_id=unit.account_id, items=page.data, first=first, last=last)
-            first = False
-
-
-def pages(source: Paged[Any]) -> AsyncGenerator[Page[Any], None]:
-    """Return the pages of a list as the generator that they are, so that it can be closed when a run ends early."""
-    return cast("AsyncGenerator[Page[Any], None]", source.pages())
-
-
-def _source(pinwheel: Pinwheel, unit: Unit, plan: Plan) -> Paged[Any] | Coroutine[Any, Any, Model]:  # noqa: PLR0911  # a table
-    account_id = unit.account_id
-    match unit.product:
-        case "identity":
-            return pinwheel.identity.get(account_id)
-        case "income":
-            return pinwheel.income.get(account_id)
-        case "employment":
-            return pinwheel.employment.get(account_id)
-        case "direct_deposit_allocations":
-            return pinwheel.direct_deposit_allocations.get(account_id)
-        case "paystubs":
-            return pinwheel.paystubs.list(account_id, from_pay_date=plan.from_pay_date, limit=PAGE_LIMIT)
-        case "shifts":
-            return pinwheel.shifts.list(account_id, from_start_date=plan.from_start_date, limit=PAGE_LIMIT)
-        case "tax_forms":
-            # Summaries only: every call for a form with its document is billed.
-            return pinwheel.tax_forms.list(account_id, limit=PAGE_LIMIT)
-        case _:
-            assert_never(unit.product)
+def from_day(plan: Plan, product: Product) -> date | None:
+    """Return the day after which objects are wanted; None where all are."""
+    return {"paystubs": plan.from_pay_date, "shifts": plan.from_start_date}.get(product)

@@ -6,18 +6,20 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from datetime import date
 
+from pinwheel_async._clock import Clock
 from pinwheel_async._gate import background
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import (
     ClosedError,
     ForbiddenError,
-    NotFoundError,
     PinwheelError,
     SinkError,
+    SupersededError,
     UnauthorizedError,
 )
 from pinwheel_async.products import PRODUCTS, Product
-from pinwheel_async.sync._plan import PAGE_LIMIT, Accounts, Plan, Unit, batches, make_plan, pages
+from pinwheel_async.sync._plan import Accounts, Plan, from_day, make_plan
+from pinwheel_async.sync._reading import PAGE_LIMIT, Reading, Unit, pages, read
 from pinwheel_async.sync._report import Progress, SyncReport
 from pinwheel_async.sync._sink import Batch, Sink
 from pinwheel_async.sync._tally import Tally
@@ -82,7 +84,7 @@ async def sync(
         from_pay_date=from_pay_date,
         from_start_date=from_start_date,
     )
-    run = _Run(pinwheel, sink, plan, on_progress)
+    run = Run(pinwheel, sink, plan, on_progress)
     await sink.open()
     try:
         with background():
@@ -103,7 +105,7 @@ async def _give_up(sink: Sink) -> None:
         )
 
 
-class _Run:
+class Run:
     """One run, from the first account to the last page."""
 
     def __init__(
@@ -113,6 +115,7 @@ class _Run:
         self._pinwheel = pinwheel
         self._sink = sink
         self._plan = plan
+        self._now = Clock().now
         self._units: asyncio.Queue[Unit | None] = asyncio.Queue(_LOOK_AHEAD * plan.workers)
 
     async def run(self) -> None:
@@ -171,21 +174,17 @@ class _Run:
         await self._units.put(None)  # for the next worker
 
     async def _fetch(self, unit: Unit) -> None:
-        started = False
+        reading = Reading(unit=unit, from_day=from_day(self._plan, unit.product))
         try:
-            async with aclosing(batches(self._pinwheel, unit, self._plan)) as found:
-                async for batch in found:
-                    started = True
-                    await self._store(batch)
+            ended = await read(self._pinwheel, self._sink, reading, now=self._now, stored=self.tally.stored)
+        except SupersededError as error:  # again and again: no harm is done, and the sink is well
+            self.tally.failed(unit, error)
         except _FATAL:
             raise
         except PinwheelError as error:
-            if isinstance(error, NotFoundError) and not started:
-                self.tally.missing(unit)
-            else:
-                self.tally.failed(unit, error)
+            self.tally.failed(unit, error)
         else:
-            self.tally.complete(unit)
+            self.tally.ended(unit, ended)
 
     async def _store(self, batch: Batch) -> None:
         await self._sink.write(batch)

@@ -1,6 +1,8 @@
-"""Where a sync puts what it fetches: the protocol, what it is handed, and a sink in memory."""
+"""Where a sync puts what it fetches: what a page is, how far a reading is, and the two protocols."""
 
-from typing import Any, Literal, Protocol, TypeAlias, cast
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import attrs
 from attrs import field, frozen
@@ -11,6 +13,30 @@ from pinwheel_async.products import Product
 
 Kind: TypeAlias = Product | Literal["accounts"]
 """What the objects of a batch are: one product, or the accounts themselves."""
+
+Reached: TypeAlias = Literal["reading", "complete", "missing", "patch"]
+"""How far a reading is.
+
+`reading`: pages are still to come. `complete`: read to its end. `missing`: the server answered 404. `patch`: a part of
+a list was read again, such as the paystubs of some days; what was there before stays, and so does its mark.
+"""
+
+
+@frozen(kw_only=True)
+class Mark:
+    """How far the copy of one product of one account is: kept in the same transaction as the page it comes with."""
+
+    begun_at: datetime
+    """When this reading began, in UTC, by the clock of the machine that reads. Of two readings the newer one counts."""
+    reached: Reached
+    data_updated_at: datetime | None = None
+    """When the data had last changed as the account said before the reading began; null if it did not say."""
+    from_day: date | None = None
+    """Only objects after this day were asked for; null if all."""
+    cursor: str | None = field(default=None, repr=False)
+    """Where the reading goes on; null when it is at its end. Opaque, and may expire."""
+    items: int = 0
+    """Objects of this reading so far."""
 
 
 @frozen(kw_only=True)
@@ -28,6 +54,8 @@ class Batch:
     """Whether it is the first page of its list."""
     last: bool = True
     """Whether it is the last page: with it, the list has been read to its end."""
+    mark: Mark | None = None
+    """What a `Store` remembers with this page; null for accounts. Other sinks need not look at it."""
 
 
 class Sink(Protocol):
@@ -59,27 +87,31 @@ class Sink(Protocol):
         ...
 
 
-class MemorySink:
-    """Keeps every page in memory; for tests and small runs."""
+@runtime_checkable
+class Store(Sink, Protocol):
+    """A sink that remembers how far it is, so that a run can go on where another one stopped.
 
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        """Every page, in order of arrival."""
+    `write` stores a page and its mark in one transaction, so data and position cannot part:
 
-    async def open(self) -> None:
-        """Nothing to do."""
+    - If the mark that is stored has a later `begun_at`, or a patch was stored that began later, nothing is stored, and
+      `SupersededError` raised: what is older never overwrites what is newer.
+    - With a mark that has reached `complete`, objects of this account and kind that were not in any page of this
+      reading vanish: all of them, or those with a day after `from_day`, if there is one.
+    - A mark that has reached `missing` comes without objects, and nothing vanishes.
+    - With `patch`, objects are stored, the mark that was there is kept, and nothing vanishes.
+    """
 
-    async def write(self, batch: Batch) -> None:
-        """Keep a page."""
-        self.batches.append(batch)
+    async def marks(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Mark]:
+        """Return the marks of some accounts, by account and product; what was never read is not there."""
+        ...
 
-    async def close(self, *, complete: bool) -> None:
-        """Nothing to do."""
+    async def load(self, key: str) -> bytes | None:
+        """Return a small value that was saved beside the data."""
+        ...
 
-    def items(self, kind: Kind, account_id: str | None = None) -> tuple[Model, ...]:
-        """Return the objects of a kind in order of arrival; of one account, if it is given."""
-        wanted = (one for one in self.batches if one.kind == kind and account_id in {None, one.account_id})
-        return tuple([item for batch in wanted for item in batch.items])
+    async def save(self, key: str, value: bytes | None) -> None:
+        """Save a small value beside the data; None removes it."""
+        ...
 
 
 def without_link(item: Model) -> Model:
@@ -89,3 +121,7 @@ def without_link(item: Model) -> Model:
         return item
     bare = attrs.evolve(document, download_url=None, download_url_expiration=None)
     return cast("Model", attrs.evolve(cast("Any", item), document=bare))
+
+
+DAYS: Mapping[Kind, str] = {"paystubs": "pay_date", "shifts": "start_date"}
+"""The day by which lists can be bounded, where they can."""

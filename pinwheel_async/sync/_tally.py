@@ -8,7 +8,7 @@ from attrs import evolve
 
 from pinwheel_async.errors import PinwheelError
 from pinwheel_async.products import Product
-from pinwheel_async.sync._plan import Unit
+from pinwheel_async.sync._reading import Ended, Unit
 from pinwheel_async.sync._report import Failure, ProductCounts, Progress, SyncReport
 from pinwheel_async.sync._sink import Batch
 
@@ -49,14 +49,9 @@ class Tally:
             self._items += len(batch.items)
             self._set(batch.kind, items=counts.items + len(batch.items), pages=counts.pages + 1)
 
-    def complete(self, unit: Unit) -> None:
-        """Count a unit whose data reached the sink to its end."""
-        self._set(unit.product, complete=self._products[unit.product].complete + 1)
-        self._done()
-
-    def missing(self, unit: Unit) -> None:
-        """Count a unit that the account does not have."""
-        self._set(unit.product, missing=self._products[unit.product].missing + 1)
+    def ended(self, unit: Unit, how: Ended) -> None:
+        """Count a unit that was read to its end, or that the account does not have."""
+        self._set(unit.product, **{how: getattr(self._products[unit.product], how) + 1})
         self._done()
 
     def failed(self, unit: Unit, error: PinwheelError) -> None:

@@ -24,7 +24,7 @@ from pinwheel_async import (
     UnauthorizedError,
 )
 from pinwheel_async.sync import Batch, MemorySink, Progress, sync
-from pinwheel_async.sync._plan import Unit
+from pinwheel_async.sync._reading import Unit
 from pinwheel_async.sync._sink import Kind
 from pinwheel_async.testing import FakePinwheel, Fault
 
