@@ -113,8 +113,8 @@ class MemoryStore:
         self, after: tuple[str, Product] | None = None, limit: int = 1_000
     ) -> Sequence[tuple[str, Product]]:
         """Return accounts and products with announcements."""
-        units = sorted({(one.account_id, one.product) for one in self._announcements.values()})
-        return [one for one in units if after is None or one > after][:limit]
+        units: set[tuple[str, Product]] = {(one.account_id, one.product) for one in self._announcements.values()}
+        return [one for one in sorted(units) if after is None or one > after][:limit]
 
     async def held(self, account_id: str, product: Product) -> frozenset[str]:
         """Return the ids that are stored of a product of an account."""

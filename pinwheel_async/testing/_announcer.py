@@ -172,6 +172,14 @@ class Announcer:
         """Let new data of a product be found in the background: change it, announce it, and return the event's id."""
         return await self._tell(lambda story: story.refresh(account_id, product))
 
+    async def delete(self, account_id: str, product: Product, item_id: str) -> str:
+        """Let an item of a list be gone in the background: delete it, announce it, and return the event's id.
+
+        Raises:
+            ValueError: The world has no such account, or the account no such item.
+        """
+        return await self._tell(lambda story: story.delete(account_id, product, item_id))
+
     async def advance(self, seconds: float) -> None:
         """Turn the clock ahead, and wait until everything that is due on the way has been done."""
         await self._tell(lambda _: self.clock.advance(seconds))

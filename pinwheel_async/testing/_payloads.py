@@ -34,6 +34,8 @@ class Subject:
     outcome: JobResult = "success"
     items: tuple[Facts, ...] | None = None
     """Items of the batch, newest first; all that are there, if None."""
+    gone: tuple[str, ...] = ()
+    """Ids of items that were deleted."""
     sync_status: Literal["in_progress", "complete"] = "complete"
 
     @property
@@ -118,7 +120,7 @@ def _paystubs_added(subject: Subject) -> Record:
     found = subject.batch("paystubs")
     documents = {"has_potential_paystubs_documents": False} if found else {}
     params = _pay_window(found) | {"sync_status": subject.sync_status} | documents
-    return _changed(found) | _job(subject, "paystubs", params)
+    return _changed(subject, found) | _job(subject, "paystubs", params)
 
 
 def _paystubs_mark(subject: Subject) -> Record:
@@ -134,7 +136,7 @@ def _paystubs_documents(subject: Subject) -> Record:
 def _shifts_added(subject: Subject) -> Record:
     found = subject.batch("shifts")
     params = {"count": len(found), "sync_status": subject.sync_status}
-    return _changed(found) | _job(subject, "shifts", params)
+    return _changed(subject, found) | _job(subject, "shifts", params)
 
 
 def _shifts_mark(subject: Subject) -> Record:
@@ -144,7 +146,7 @@ def _shifts_mark(subject: Subject) -> Record:
 def _tax_forms(subject: Subject) -> Record:
     found = subject.batch("tax_forms")
     items = [_item(one["id"], document_type=one["form_type"], year=one["year"]) for one in found]
-    return {"added": items, "deleted": []} | _job(subject, "tax_forms", {})
+    return {"added": items, "deleted": _gone(subject)} | _job(subject, "tax_forms", {})
 
 
 def _switch(subject: Subject) -> Record:
@@ -229,8 +231,12 @@ def _with_platform(job: Record, bill: Record) -> Record:
     return job | {name: bill[name] for name in ("platform_id", "platform_name")}
 
 
-def _changed(found: Sequence[Facts]) -> Record:
-    return {"added": [_item(one["id"]) for one in found], "deleted": []}
+def _changed(subject: Subject, found: Sequence[Facts]) -> Record:
+    return {"added": [_item(one["id"]) for one in found], "deleted": _gone(subject)}
+
+
+def _gone(subject: Subject) -> list[Any]:
+    return [_item(one) for one in subject.gone]
 
 
 def _item(

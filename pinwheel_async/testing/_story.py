@@ -78,6 +78,19 @@ class Story:
         self._send(letter)
         return letter.event_id
 
+    def delete(self, account_id: str, product: Product, item_id: str) -> str:
+        """Delete an item of a list, announce it, and return the event's id."""
+        _check({product: "success"})
+        subject = self._subject(account_id, items=(), gone=(item_id,))
+        try:
+            self._world.delete(account_id, product, item_id)
+        except KeyError:
+            raise ValueError(f"the account has no such item among its {product}") from None
+        name = f"{product}.added"
+        letter = Letter(self._new_id("event"), name, payload_of(name, subject) | {"link_token_id": None})
+        self._send(letter)
+        return letter.event_id
+
     def _stage(self, account_id: str, scene: Scene) -> list[Alarm]:
         """Put a scene on the clock: the job and its data first, then the announcement."""
         letter = Letter(self._new_id("event"), scene.event, scene.payload)

@@ -162,13 +162,21 @@ class World:
             del self._unseen[index, product]
         self._change(index, product, adds=True)
 
+    def delete(self, account_id: str, product: Product, item_id: str) -> None:
+        """Delete an item of a list; `data_updated_at` moves.
+
+        Raises:
+            KeyError: It is not there.
+        """
+        index = self.index(account_id)
+        if not any(entry.facts["id"] == item_id for entry in self.entries(index, product)):
+            raise KeyError(item_id)
+        self._deleted.add(item_id)
+        self._change(index, product, adds=False)
+
     def delete_paystub(self, account_id: str, paystub_id: str) -> None:
         """Delete a paystub; `data_updated_at` moves."""
-        index = self.index(account_id)
-        if not any(entry.facts["id"] == paystub_id for entry in self.entries(index, "paystubs")):
-            raise KeyError(paystub_id)
-        self._deleted.add(paystub_id)
-        self._change(index, "paystubs", adds=False)
+        self.delete(account_id, "paystubs", paystub_id)
 
     def records(self, account_id: str, product: Product) -> list[Record]:
         """Return what the fake says about a product now, complete and in its order; links to files are only marks."""

@@ -169,7 +169,7 @@ async def test_list_grows_between_pages(fake, get, session, busy):
     expected = [one["id"] for one in fake.world.records(busy, "paystubs")]
     first = await get(f"{path}?limit=10")
     fake.world.touch(busy, "paystubs")
-    fake.world.delete_paystub(busy, expected[9])
+    fake.world.delete(busy, "paystubs", expected[9])
     async with session.get(path, params={"limit": "100", "cursor": first["meta"]["next_cursor"]}) as response:
         rest = (await response.json())["data"]
 

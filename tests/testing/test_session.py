@@ -465,6 +465,26 @@ async def test_refresh(fake, hook, product):
         assert before == after[1:]
 
 
+@pytest.mark.parametrize("product", ["paystubs", "shifts", "tax_forms"])
+async def test_delete(fake, hook, product):
+    """A deletion takes the item out of the list, and announces it as deleted, with nothing added."""
+    made = await fake.connect()
+    await fake.advance(60)
+    first, *others = fake.world.records(made.account_id, product)
+    await fake.delete(made.account_id, product, first["id"])
+    said = hook.arrivals[-1].payload
+
+    assert others == fake.world.records(made.account_id, product)
+    assert ([], [first["id"]]) == (said["added"], [one["id"] for one in said["deleted"]])
+
+
+async def test_delete_nothing(fake):
+    """An item that is not there cannot be deleted."""
+    made = await fake.connect()
+    with pytest.raises(ValueError, match="no such item among its shifts"):
+        await fake.delete(made.account_id, "shifts", "nothing")
+
+
 async def test_refresh_window(fake, hook):
     """The refreshed batch is one paystub, and complete."""
     made = await fake.connect()

@@ -167,20 +167,21 @@ def test_touch_adds_one_in_front(world, product):
     assert after[0]["created_at"] > after[1]["created_at"] > before[0]["created_at"]
 
 
-def test_delete_paystub(world):
-    """A deleted paystub is gone, the others stay, and `data_updated_at` moves."""
-    one = with_some(world, "paystubs")
-    before, updated_at = world.records(one, "paystubs"), account(world, one)["data_updated_at"]["paystubs"]
-    world.delete_paystub(one, before[1]["id"])
+@pytest.mark.parametrize("product", ["paystubs", "shifts"])
+def test_delete(world, product):
+    """A deleted item is gone, the others stay, and `data_updated_at` moves."""
+    one = with_some(world, product)
+    before, updated_at = world.records(one, product), account(world, one)["data_updated_at"][product]
+    world.delete(one, product, before[1]["id"])
 
-    assert [before[0], *before[2:]] == world.records(one, "paystubs")
-    assert updated_at < account(world, one)["data_updated_at"]["paystubs"]
+    assert [before[0], *before[2:]] == world.records(one, product)
+    assert updated_at < account(world, one)["data_updated_at"][product]
 
 
 def test_delete_unknown_paystub(world):
     """A paystub that is not there cannot be deleted."""
     with pytest.raises(KeyError):
-        world.delete_paystub(world.account_id(0), "nothing")
+        world.delete(world.account_id(0), "paystubs", "nothing")
 
 
 def test_add_account(world):
