@@ -90,14 +90,15 @@ def decode(shape: Shape, body: bytes, version: str) -> Decoded:
 def read_as(kind: type[T], body: bytes) -> T | None:
     """Parse JSON straight to a type of ours; None when it is not of that type, or no JSON."""
     try:
-        return cast("T", _reader(cast("Any", kind)).decode(body))
+        return cast("T", reader(cast("Any", kind))(body))
     except REFUSALS:
         return None
 
 
 @cache
-def _reader(kind: Any) -> "msgspec.json.Decoder[Any]":
-    return msgspec.json.Decoder(kind)
+def reader(kind: Any) -> Callable[[bytes], Any]:
+    """Return what parses JSON straight to a type of ours, and raises one of `REFUSALS` where it is not of that type."""
+    return msgspec.json.Decoder(kind).decode
 
 
 def read_json(body: bytes) -> Any:

@@ -7,6 +7,7 @@ secret. Any reading of the body comes after the verdict, and on the very bytes t
 import hmac
 import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any, Literal
 
 from attrs import frozen
@@ -14,7 +15,10 @@ from attrs import frozen
 from pinwheel_async.errors import ConfigurationError
 
 _SIGNATURE = re.compile(rb"v2=[0-9a-f]{64}")
-_TIMESTAMP = re.compile(rb"[0-9]{1,20}")
+_TIMESTAMP_DIGITS = 20
+
+_BLOCK = 64
+_INNER, _OUTER = bytes([one ^ 0x36 for one in range(256)]), bytes([one ^ 0x5C for one in range(256)])
 
 Reason = Literal["ok", "missing", "malformed", "stale", "early", "wrong"]
 """What was found: a good signature, no header, a header that cannot be one, one that is too old or from the future, or
@@ -52,6 +56,24 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
     return f"v2={hmac.new(secret.encode(), b'v2:%b:%b' % (timestamp.encode(), body), 'sha256').hexdigest()}"
 
 
+class _Key:
+    """A secret, made ready: HMAC-SHA256 with the key's part of both hashes done, which is half of the work."""
+
+    __slots__ = ("_inner", "_outer", "good", "name")
+
+    def __init__(self, name: str, secret: bytes) -> None:
+        padded = (sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
+        self.name = name
+        self.good = Verdict(reason="ok", key=name)
+        self._inner, self._outer = sha256(padded.translate(_INNER)), sha256(padded.translate(_OUTER))
+
+    def sign(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return b"v2=" + outer.hexdigest().encode()
+
+
 class KeyRing:
     """The secrets whose signatures are good: several, because secrets are changed and differ by environment.
 
@@ -73,7 +95,7 @@ class KeyRing:
         given = _named(secrets)
         problem = _problem(given)
         sound = given if problem is None else []
-        self._keys = tuple((name, hmac.new(secret.encode(), digestmod="sha256")) for name, secret in sound)
+        self._keys = tuple([_Key(name, secret.encode()) for name, secret in sound])
         del secrets, given, sound  # from here on no traceback can show them
         if problem is not None:
             raise ConfigurationError(problem)
@@ -81,7 +103,7 @@ class KeyRing:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the secrets, in the order given."""
-        return tuple(name for name, _ in self._keys)
+        return tuple(key.name for key in self._keys)
 
     def __repr__(self) -> str:
         """Return the names of the secrets."""
@@ -113,26 +135,22 @@ class KeyRing:
         """
         if not signature or not timestamp:
             return _MISSING
-        sent, stamp = _ascii(signature, _SIGNATURE), _ascii(timestamp, _TIMESTAMP)
-        if sent is None or stamp is None:
+        sent, stamp = _ascii(signature), _ascii(timestamp)
+        if not stamp.isdigit() or len(stamp) > _TIMESTAMP_DIGITS:
             return _MALFORMED
-        message, digest = b"v2:%b:%b" % (stamp, body), bytes.fromhex(sent[3:].decode())
-        found: str | None = None
-        for name, key in self._keys:
-            mac = key.copy()
-            mac.update(message)
-            if hmac.compare_digest(mac.digest(), digest):
-                found = name
+        message = b"v2:%b:%b" % (stamp, body)
+        found: _Key | None = None
+        for key in self._keys:
+            if hmac.compare_digest(key.sign(message), sent):
+                found = key
         if found is None:
-            return _WRONG
-        return Verdict(reason="ok" if max_age_s is None else _age(int(stamp), now, max_age_s), key=found)
+            return _WRONG if _SIGNATURE.fullmatch(sent) else _MALFORMED
+        return found.good if max_age_s is None else Verdict(reason=_age(int(stamp), now, max_age_s), key=found.name)
 
 
-def _ascii(value: str | bytes, form: re.Pattern[bytes]) -> bytes | None:
-    """Return the bytes of a header if it has the form; servers hand out odd bytes as lone surrogates."""
-    if isinstance(value, str):
-        value = value.encode("ascii", "replace")
-    return value if form.fullmatch(value) else None
+def _ascii(value: str | bytes) -> bytes:
+    """Return the bytes of a header; servers hand out odd bytes as lone surrogates, which become what fits no form."""
+    return value.encode("ascii", "replace") if isinstance(value, str) else value
 
 
 def _age(stamp: int, now: float | None, max_age_s: float) -> Reason:

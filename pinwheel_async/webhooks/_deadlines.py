@@ -15,7 +15,7 @@ class Deadlines:
 
     def begin(self, what: "asyncio.Future[Any]", limit_s: float, over: Callable[[], object]) -> None:
         """Give something so many seconds from now."""
-        loop = asyncio.get_running_loop()
+        loop = what.get_loop()
         end = loop.time() + limit_s
         self._ends[what] = (end, over)
         if loop is not self._loop or end < self._timer_at:

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from attrs import field, frozen
 
-from pinwheel_async.events import Event, decode_event
+from pinwheel_async.events import DecodedEvent, Event
+from pinwheel_async.events._decode import read_event
 from pinwheel_async.webhooks._deadlines import Deadlines
 from pinwheel_async.webhooks._delivery import Delivery, clean, make_delivery, text
 from pinwheel_async.webhooks._router import Context, Handler, Router
@@ -64,18 +65,18 @@ class Dispatcher:
 
         Each runs in a task of its own, which is left to itself if it ignores that its time is over.
         """
-        decoded = decode_event(delivery.body, version=delivery.version or self._version)
-        if decoded.event is None:
-            return Dispatched(problems=decoded.problems or ("(body): not an event",))
+        event = self._read(delivery.body, delivery.version)
+        if isinstance(event, Dispatched):
+            return event
         context: Context | None = None
         returned: list[Handler[Any]] = []
         failures: list[Failure] = []
-        for handler in self.router.matching(decoded.event):
+        for handler in self.router.matching(event):
             if handler in skip:
                 continue
             if handler.takes_context and context is None:
                 context = self._context(delivery, attempt)
-            reason = await self._apart(handler, decoded.event, context)
+            reason = await self._apart(handler, event, context)
             if reason is None:
                 returned.append(handler)
             else:
@@ -87,10 +88,9 @@ class Dispatcher:
 
         So a handler that ignores that its time is over holds the caller up.
         """
-        decoded = decode_event(body, version=clean(headers.get("pinwheel-version")) or self._version)
-        event = decoded.event
-        if event is None:
-            return Dispatched(problems=decoded.problems or ("(body): not an event",))
+        event = self._read(body, clean(headers.get("pinwheel-version")))
+        if isinstance(event, Dispatched):
+            return event
         context: Context | None = None
         failures: list[Failure] = []
         for handler in self.router.matching(event):
@@ -100,6 +100,13 @@ class Dispatcher:
             if reason is not None:
                 failures.append(Failure(handler=handler, reason=reason))
         return Dispatched(failures=tuple(failures)) if failures else _ALL_RETURNED
+
+    def _read(self, body: bytes, version: str | None) -> Event | Dispatched:
+        """Decode an event; one that cannot be decoded is through with at once."""
+        read = read_event(body, version or self._version)
+        if not isinstance(read, DecodedEvent):
+            return read
+        return read.event or Dispatched(problems=read.problems or ("(body): not an event",))
 
     def _context(self, delivery: Delivery, attempt: int) -> Context:
         return Context(
@@ -149,9 +156,13 @@ class Dispatcher:
         cancelled, reason = False, None
         self._deadlines.begin(task, limit_s, task.cancel)
         try:
-            reason = await _call(handler, event, context)
+            await handler.start(event, context)
         except asyncio.CancelledError:
             cancelled = True
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # as in `_call`
+            reason = _raised(handler, event, error)
         finally:
             expired = self._deadlines.end(task)
         if expired:

@@ -55,8 +55,8 @@ class Receiver:
         version: Webhook version to assume where a delivery states none.
         concurrency: Most accounts worked on side by side.
         lease_s: Seconds after which what a worker has claimed and not renewed may be claimed again: the longest that a
-            crash holds up the accounts that were being worked on. Workers that share an inbox need one that is longer
-            than their event loops may be blocked.
+            crash holds up the accounts that were being worked on, unless the inbox knows that nobody else is there.
+            Workers that share an inbox need one that is longer than their event loops may be blocked.
         retry: How often and how patiently a failed event comes again, for handlers without a policy of their own.
         timeout_s: Seconds that one run of a handler may take, for handlers without a limit of their own.
         drain_s: Seconds that running handlers get to finish when the receiver stops.

@@ -83,7 +83,7 @@ class Router:
     def __init__(self) -> None:
         self._entries: list[Handler[Any] | Router] = []
         self._frozen: tuple[Handler[Any], ...] | None = None
-        self._of_kind: dict[type[Event], tuple[Handler[Any], ...]] = {}
+        self._of_kind: dict[type[Event], tuple[tuple[Handler[Any], ...], bool]] = {}
 
     def __repr__(self) -> str:
         """Return how many handlers there are."""
@@ -161,17 +161,21 @@ class Router:
             if isinstance(entry, Router):
                 entry.freeze()
 
-    def matching(self, event: Event) -> list[Handler[Any]]:
+    def matching(self, event: Event) -> tuple[Handler[Any], ...]:
         """Return the handlers of an event, in the order they run."""
+        kind = type(event)
+        found, choosy = self._of_kind.get(kind) or self._find(kind)
+        if not choosy:
+            return found
         outcome = getattr(event, "outcome", None)
-        return [one for one in self._for(type(event)) if one.outcome is None or one.outcome == outcome]
+        return tuple([one for one in found if one.outcome is None or one.outcome == outcome])
 
-    def _for(self, kind: type[Event]) -> tuple[Handler[Any], ...]:
-        found = self._of_kind.get(kind)
-        if found is None:
-            found = tuple([one for one in self.handlers() if issubclass(kind, one.event)])
-            if self._frozen is not None:
-                self._of_kind[kind] = found
+    def _find(self, kind: type[Event]) -> tuple[tuple[Handler[Any], ...], bool]:
+        """Return the handlers of a class, and whether any of them wants one outcome only."""
+        handlers = tuple([one for one in self.handlers() if issubclass(kind, one.event)])
+        found = handlers, any(one.outcome is not None for one in handlers)
+        if self._frozen is not None:
+            self._of_kind[kind] = found
         return found
 
 

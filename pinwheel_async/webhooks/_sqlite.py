@@ -12,6 +12,7 @@ from pinwheel_async.webhooks._bell import Bell
 from pinwheel_async.webhooks._delivery import Delivery
 from pinwheel_async.webhooks._group_commit import GroupCommit
 from pinwheel_async.webhooks._inbox import Claim, Counts, Entry, State
+from pinwheel_async.webhooks._presence import Presence
 from pinwheel_async.webhooks._sealing import Sealer
 from pinwheel_async.webhooks._sqlite_file import Terms
 from pinwheel_async.webhooks._sqlite_ledger import Ledger
@@ -20,6 +21,9 @@ from pinwheel_async.webhooks._sqlite_schema import Synchronous
 
 class SqliteInbox:
     """Keeps deliveries in a SQLite file; what `put` has returned for survives a crash of process and machine.
+
+    What a process had claimed when it was killed is due again when the file is opened next, if nobody else has it open
+    then, and else when the lease ends.
 
     What many tasks ask for at the same time shares one flush to disk. Several processes of one machine may share the
     file: each delivery is claimed by one of them. The file is readable by its owner only. A body is overwritten in it
@@ -47,8 +51,9 @@ class SqliteInbox:
             keep_bodies_s: Seconds for which the body of a delivery that is done is kept; 0 drops it at once.
             remember_s: Seconds for which the id of a delivery that is done is known, so that a repetition is dropped.
             max_waiting: Deliveries that may wait; `put` refuses more. None for no limit.
-            synchronous: "FULL" flushes every commit to the disk. With "NORMAL" a crash of the machine, though not of
-                the process, may lose the last ones, and nobody will send them again.
+            synchronous: "FULL" flushes what is put to the disk before `put` returns. What is claimed or done is flushed
+                with the next of it: after a crash of the machine the last ones may be handled again. With "NORMAL" such
+                a crash, though not one of the process, may lose the last deliveries, and nobody will send them again.
             key: 32 bytes that encrypt the bodies; needs the extra `crypto`. The first key of a file stays its key.
             clock: Where time comes from.
 
@@ -70,7 +75,8 @@ class SqliteInbox:
             sealer=None if key is None else Sealer(key),
             clock=clock,
         )
-        self._group = GroupCommit(lambda: Ledger(terms))
+        presence = self._presence = Presence(f"{terms.path}-open")
+        self._group = GroupCommit(lambda: _open(terms, presence))
         self._bell = Bell(clock)
         self._returning: set[asyncio.Task[None]] = set()
 
@@ -87,6 +93,7 @@ class SqliteInbox:
         except BaseException:
             if started:
                 await self._group.stop()
+                self._presence.leave()
             raise
 
     async def close(self) -> None:
@@ -94,6 +101,7 @@ class SqliteInbox:
         while self._returning:
             await asyncio.wait(self._returning)
         await self._group.stop()
+        self._presence.leave()
         self._bell.ring()
 
     async def put(self, delivery: Delivery) -> bool:
@@ -112,7 +120,7 @@ class SqliteInbox:
 
         Those whose lease has ended are due again. If the caller is cancelled meanwhile, what was claimed is given back.
         """
-        claiming = self._group.submit(lambda ledger: ledger.claim(limit, lease_s))
+        claiming = self._group.submit(lambda ledger: ledger.claim(limit, lease_s), flush=False)
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -123,14 +131,14 @@ class SqliteInbox:
 
     async def extend(self, claim: Claim, *, lease_s: float) -> bool:
         """Begin the lease anew; return False if it was lost."""
-        return await self._group.submit(lambda ledger: ledger.extend(claim, lease_s))
+        return await self._group.submit(lambda ledger: ledger.extend(claim, lease_s), flush=False)
 
     async def done(self, claim: Claim) -> bool:
         """Mark as handled, drop the body, remember the id; return False if the lease was lost.
 
         A lease that has ended is lost only when somebody else has claimed the delivery.
         """
-        return self._ring_if(await self._group.submit(lambda ledger: ledger.done(claim)))
+        return self._ring_if(await self._group.submit(lambda ledger: ledger.done(claim), flush=False))
 
     async def fail(self, claim: Claim, *, reason: str, retry_in_s: float | None) -> bool:
         """Mark as failed: due again in *retry_in_s* seconds, dead if None. Return False if the lease was lost."""
@@ -138,7 +146,7 @@ class SqliteInbox:
 
     async def release(self, claim: Claim) -> bool:
         """Give back unhandled, as if it had not been claimed: the attempt does not count."""
-        return self._ring_if(await self._group.submit(lambda ledger: ledger.release(claim)))
+        return self._ring_if(await self._group.submit(lambda ledger: ledger.release(claim), flush=False))
 
     async def revive(self, event_ids: Sequence[str] | None = None) -> int:
         """Let dead deliveries (all, if None) wait again, attempts counted from 0; return how many.
@@ -159,19 +167,19 @@ class SqliteInbox:
 
     async def counts(self) -> Counts:
         """Count by state."""
-        return await self._group.submit(Ledger.counts)
+        return await self._group.submit(Ledger.counts, flush=False)
 
     async def entries(self, *, state: State | None = None, limit: int = 100) -> Sequence[Entry]:
         """List stored deliveries, newest first."""
-        return await self._group.submit(lambda ledger: ledger.entries(state, limit))
+        return await self._group.submit(lambda ledger: ledger.entries(state, limit), flush=False)
 
     async def wait(self, timeout_s: float) -> None:
         """Return when a delivery may be due; what another process puts is noticed when the time is over."""
-        await self._bell.wait(lambda: self._group.submit(Ledger.due_in_s), timeout_s)
+        await self._bell.wait(lambda: self._group.submit(Ledger.due_in_s, flush=False), timeout_s)
 
     async def load(self, key: str) -> bytes | None:
         """Return a small value that was saved beside the deliveries."""
-        return await self._group.submit(lambda ledger: ledger.load(key))
+        return await self._group.submit(lambda ledger: ledger.load(key), flush=False)
 
     async def save(self, key: str, value: bytes | None) -> None:
         """Save a small value beside the deliveries, unencrypted; None removes it."""
@@ -186,6 +194,22 @@ class SqliteInbox:
         with suppress(InboxError):
             for claim in await claiming:
                 await self.release(claim)
+
+
+def _open(terms: Terms, presence: Presence) -> Ledger:
+    """Open the file; where nobody else has it open, whoever had claimed something is dead."""
+    ledger = Ledger(terms)
+    if presence.enter():
+        try:
+            ledger.begin()
+            ledger.lapse()
+            ledger.commit()
+        except BaseException:
+            ledger.close()
+            presence.leave()
+            raise
+        presence.stay()
+    return ledger
 
 
 def _nothing(ledger: Ledger) -> None:

@@ -48,6 +48,7 @@ class SqliteFile:
         self.tally: dict[State, int] = {}
         self._stored_tally: dict[State, int] = {}
         self._tidy_at = 0.0
+        self._synchronous = terms.synchronous
         self.connection = connect(terms.path, synchronous=terms.synchronous)
         try:
             self._identity = _identity(terms.path)
@@ -69,8 +70,12 @@ class SqliteFile:
         """Whether the file is still where it was; one that was taken away would swallow everything without a word."""
         return self._identity == _identity(self.terms.path)
 
-    def begin(self) -> None:
-        """Begin a transaction, once nobody else writes."""
+    def begin(self, *, flush: bool = True) -> None:
+        """Begin a transaction, once nobody else writes; a crash of the machine may undo one that is not flushed."""
+        synchronous = self.terms.synchronous if flush else "NORMAL"
+        if synchronous != self._synchronous:
+            self.connection.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
         self.connection.execute("BEGIN IMMEDIATE")
         self.now = self.terms.clock.now().timestamp()
         row = self.connection.execute("SELECT waiting, claimed, done, dead FROM tally").fetchone()

@@ -57,6 +57,10 @@ class Ledger(SqliteFile):
         self.connection.executemany(sql.CLAIM, [(lease_end, one.attempt, one.token, seq) for seq, one in claims])
         return tuple([claim for _, claim in claims])
 
+    def lapse(self) -> None:
+        """End every lease: whoever had claimed something is dead."""
+        self.connection.execute("UPDATE delivery SET at = 0 WHERE state = 'claimed'")
+
     def extend(self, claim: Claim, lease_s: float) -> bool:
         """See `Inbox.extend`."""
         held = self._held(claim)
@@ -74,7 +78,7 @@ class Ledger(SqliteFile):
         if not self.terms.keep_bodies_s:
             self.drop_bodies([(seq,)])
         self._move("claimed", "done")
-        self._settle(lane)
+        self.connection.execute(sql.PROMOTE_NEXT, {"now": self.now, "lane": lane})
         return True
 
     def fail(self, claim: Claim, reason: str, retry_in_s: float | None) -> bool:

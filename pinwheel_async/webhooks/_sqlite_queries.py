@@ -69,6 +69,8 @@ PROMOTE = """
     WHERE seq = :seq
 """
 
+PROMOTE_NEXT = PROMOTE.replace(":seq", f"({NEXT})".replace("?", ":lane"))
+
 DUE = """
     SELECT CASE WHEN EXISTS (SELECT 1 FROM delivery WHERE state = 'ready' AND at = 0) THEN :now ELSE (
         SELECT min(at) FROM (

@@ -29,6 +29,7 @@ from pinwheel_async.events import (
     decode_event,
 )
 from pinwheel_async.events._base import event
+from pinwheel_async.events._decode import _fast
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"
 PLANTED = "planted-4711"
@@ -226,6 +227,22 @@ def test_absent_params():
     del delivery["payload"]["params"]
 
     assert decode_event(json.dumps(delivery).encode()).event.params is None
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.json")), ids=lambda path: path.stem)
+def test_absent_fields_have_their_defaults(path):
+    """An event without anything that need not come is read by the fast lane, and has the defaults."""
+    delivery = json.loads(path.read_text(encoding="utf-8"))
+    kind = EVENTS[delivery["event"]]
+    required = {one.name for one in attrs.fields(kind) if one.default is attrs.NOTHING}
+    payload = {name: value for name, value in delivery["payload"].items() if name in required}
+
+    event = _fast(kind, json.dumps(payload).encode())
+
+    assert event is not None
+    absent = [one for one in attrs.fields(kind) if one.name not in required]
+    defaults = [one.default.factory() if isinstance(one.default, attrs.Factory) else one.default for one in absent]
+    assert defaults == [getattr(event, one.name) for one in absent]
 
 
 def test_unknown_values_of_enums_are_kept():

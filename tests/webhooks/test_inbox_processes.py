@@ -1,15 +1,19 @@
 """A file that outlives its process, and one that several share."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 from contextlib import asynccontextmanager
 
 import pytest
 
-from pinwheel_async.webhooks import SqliteInbox
+from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.webhooks._presence import Presence
 
 PRELUDE = """
     import asyncio, os, sys
@@ -29,6 +33,14 @@ PRELUDE = """
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "inbox.db"
+
+
+@pytest.fixture
+def deliver(time):
+    def make_one(event_id):
+        return Delivery(event_id=event_id, event="e", lane="a", received_at=time.clock.now(), key="k", body=b"{}")
+
+    return make_one
 
 
 @pytest.fixture
@@ -122,3 +134,107 @@ def test_processes_share_the_file(path):
     assert [2] * 300 == [seen["put", one, "False"] for one in everything]
     assert [1] * 300 == [seen["claim", one, "1"] for one in everything]
     assert [1] * 300 == [seen["done", one, "True"] for one in everything]
+
+
+CLAIM = """
+    async def main():
+        await inbox.open()
+        await inbox.put(deliver("1", "lane"))
+        await inbox.claim(1, lease_s=600)
+        say("claimed")
+        await asyncio.sleep(600)
+
+    asyncio.run(main())
+"""
+
+
+def claim_and_die(path):
+    """Let a process claim a delivery for a long time and be killed."""
+    process = run_script(path, CLAIM)
+    process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+async def test_claims_of_the_dead_are_due_at_once(opened, path):
+    """What a killed process had claimed is due when the file is opened again; the attempt counts."""
+    claim_and_die(path)
+
+    async with opened() as inbox:
+        (claim,) = await inbox.claim(1, lease_s=60)
+
+    assert ("1", 2) == (claim.delivery.event_id, claim.attempt)
+
+
+async def test_claims_wait_while_somebody_else_is_there(opened, path):
+    """Who does not open the file alone cannot tell the claims of the dead from those of the living."""
+    async with opened():
+        claim_and_die(path)
+        async with opened() as inbox:
+            assert () == await inbox.claim(1, lease_s=60)
+
+
+async def test_claims_of_the_living_stay(opened, deliver):
+    """Whoever opens the file takes nothing away from those who have it open."""
+    async with opened() as first:
+        await first.put(deliver("1"))
+        (claim,) = await first.claim(1, lease_s=60)
+        async with opened() as second:
+            stolen = await second.claim(1, lease_s=60)
+        async with opened():
+            done = await first.done(claim)
+
+    assert ((), True) == (stolen, done)
+
+
+async def test_own_claims_outlive_trouble(opened, deliver):
+    """A file that has to be opened again after trouble is opened by the same process, whose claims stay."""
+    async with opened() as inbox:
+        await inbox.put(deliver("1"))
+        await inbox.claim(1, lease_s=60)
+        with pytest.raises(InboxError):
+            await inbox._group.submit(lambda ledger: ledger.connection.close())
+
+        assert () == await inbox.claim(1, lease_s=60)
+
+
+async def test_no_lock_to_be_had(opened, path, deliver):
+    """Where the lock cannot be had, the inbox works, and claims wait for their lease."""
+    path.with_name("inbox.db-open").mkdir()
+    async with opened() as inbox:
+        await inbox.put(deliver("1"))
+        await inbox.claim(1, lease_s=60)
+    async with opened() as inbox:
+        assert () == await inbox.claim(1, lease_s=60)
+
+
+async def test_trouble_at_the_first_look(opened, path, deliver):
+    """Who cannot end the leases of the dead cannot open the file, and may try again."""
+    async with opened() as inbox:
+        await inbox.put(deliver("1"))
+        await inbox.claim(1, lease_s=60)
+    broken = sqlite3.connect(path)
+    broken.execute("CREATE TRIGGER no BEFORE UPDATE ON delivery BEGIN SELECT RAISE(FAIL, 'no'); END")
+    with pytest.raises(InboxError):
+        async with opened():
+            pass
+    broken.execute("DROP TRIGGER no")
+    broken.close()
+
+    async with opened() as inbox:
+        assert 1 == len(await inbox.claim(1, lease_s=60))
+
+
+def test_others_wait_for_the_first_look(path):
+    """Nobody enters between the entry of one who is alone and the end of its look around."""
+    first, second, order = Presence(str(path)), Presence(str(path)), []
+    alone = first.enter()
+    thread = threading.Thread(target=lambda: order.append(second.enter()))
+    thread.start()
+    order.append("stays")
+    first.stay()
+    thread.join(30)
+    second.leave()
+    first.leave()
+
+    assert (True, ["stays", False]) == (alone, order)

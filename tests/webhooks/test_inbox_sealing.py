@@ -44,10 +44,10 @@ async def test_round_trip(path, deliver):
         first = await inbox.claim(1, lease_s=60)
         files = b"".join(file.read_bytes() for file in path.parent.iterdir())
     async with opened(path, key=KEY) as inbox:
-        second = await inbox.claim(1, lease_s=60)
+        second = await inbox.claim(2, lease_s=60)
         files += path.read_bytes()
 
-    assert [BODY, b""] == [claim.delivery.body for claim in (*first, *second)]
+    assert [BODY, BODY, b""] == [claim.delivery.body for claim in (*first, *second)]
     assert b"PAYROLL" not in files
 
 

@@ -119,13 +119,14 @@ async def test_close_carries_out_what_waits(opened, deliver):
 
 
 async def test_closed_file_has_no_log(opened, path, deliver):
-    """After closing there is one file, which its owner alone may read."""
+    """After closing there are the file and an empty one to lock, which their owner alone may read."""
     async with opened() as inbox:
         await inbox.put(deliver("1"))
-        modes = {path.with_name(f"inbox.db{end}").stat().st_mode & 0o777 for end in ("", "-wal", "-shm")}
+        modes = {path.with_name(f"inbox.db{end}").stat().st_mode & 0o777 for end in ("", "-wal", "-shm", "-open")}
 
     assert {0o600} == modes
-    assert [path] == list(path.parent.iterdir())
+    assert {path, path.with_name("inbox.db-open")} == set(path.parent.iterdir())
+    assert b"" == path.with_name("inbox.db-open").read_bytes()
 
 
 def test_loop_that_was_closed_ends_the_thread(path):
@@ -211,8 +212,8 @@ async def test_normal_synchronous(opened, deliver):
     assert (1,) == level
 
 
-async def test_full_synchronous(opened, deliver):
-    """Every commit is flushed to the disk, unless told otherwise, and what is deleted is overwritten."""
+async def test_full_synchronous(opened):
+    """A commit is flushed to the disk, unless told otherwise, and what is deleted is overwritten."""
     async with opened() as inbox:
         values = [
             await inbox._group.submit(lambda ledger, name=name: ledger.connection.execute(f"PRAGMA {name}").fetchone())
@@ -220,6 +221,56 @@ async def test_full_synchronous(opened, deliver):
         ]
 
     assert [(2,), ("wal",), (1,)] == values
+
+
+async def levels(inbox, doing):
+    """Return how durable the commits are that something takes: 2 with a flush, 1 without."""
+    statements = []
+    await inbox._group.submit(lambda ledger: ledger.connection.set_trace_callback(statements.append))
+    await doing
+    level, found = 2, []
+    for one in statements:
+        if one.startswith("PRAGMA synchronous"):
+            level = {"FULL": 2, "NORMAL": 1}[one.split()[-1]]
+        elif one == "COMMIT":
+            found.append(level)
+    return found[1:]  # the first is that of the request to trace
+
+
+async def test_put_is_flushed(opened, deliver):
+    """What was put is on the disk."""
+    async with opened() as inbox:
+        assert [2] == await levels(inbox, inbox.put(deliver("1")))
+
+
+async def test_handling_is_not_flushed(opened, deliver):
+    """That something is claimed, renewed, given back or done waits for the next flush, and the next put makes one."""
+    async with opened() as inbox:
+        await inbox.put(deliver("1"))
+
+        async def handle():
+            (claim,) = await inbox.claim(1, lease_s=60)
+            await inbox.extend(claim, lease_s=60)
+            await inbox.release(claim)
+            (claim,) = await inbox.claim(1, lease_s=60)
+            await inbox.done(claim)
+            await inbox.put(deliver("2"))
+
+        assert [1, 1, 1, 1, 1, 2] == await levels(inbox, handle())
+
+
+async def test_group_with_a_put_is_flushed(opened, deliver):
+    """A put is flushed whatever stands beside it in its group."""
+    async with opened() as inbox:
+
+        async def both():
+            async with held_up(inbox):
+                together = asyncio.gather(inbox.counts(), inbox.put(deliver("1")), inbox.counts())
+                await asyncio.sleep(0)
+            await together
+
+        # The first is that of what held the thread up.
+        assert [2, 2] == await levels(inbox, both())
 
 
 async def test_error_of_a_cancelled_claim_is_nobodys(opened):

@@ -40,7 +40,7 @@ async def handle(event: UnknownEvent) -> None:
 
 async def main():
     app = web.Application()
-    app.add_subapp("/hooks", webhook_app(router, secrets=["a-secret-of-tests"], inbox=SqliteInbox(inbox), lease_s=2))
+    app.add_subapp("/hooks", webhook_app(router, secrets=["a-secret-of-tests"], inbox=SqliteInbox(inbox)))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

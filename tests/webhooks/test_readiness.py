@@ -198,14 +198,14 @@ async def test_documents_of_paystubs_are_another_matter():
     """A failure with the documents of paystubs says nothing about the paystubs, and is not listened to."""
     readiness = Readiness()
 
-    assert [] == readiness.router.matching(decode_event(job("paystubs.documents.added", 1, "error")).event)
+    assert () == readiness.router.matching(decode_event(job("paystubs.documents.added", 1, "error")).event)
 
 
 def test_a_switch_is_no_product():
     """A deposit switch that succeeded does not mean that the allocations were fetched."""
     readiness = Readiness()
 
-    assert [] == readiness.router.matching(decode_event(job("direct_deposit_switch.added")).event)
+    assert () == readiness.router.matching(decode_event(job("direct_deposit_switch.added")).event)
 
 
 def test_error_of_the_newest_failure():
