@@ -1,13 +1,11 @@
-"""The outgoing edge: the only place where requests meet aiohttp.
+"""Calls of the API, through one session.
 
-One call is: a slot at the gate, an attempt, and again if that may help, all under one deadline. Nothing that aiohttp
-raises leaves this file, because its exceptions and frames hold URLs and headers.
+One call is: a slot at the gate, an attempt, and again if that may help, all under one deadline.
 """
 
 import asyncio
 import logging
 import re
-from math import inf
 from typing import Any, TypeVar
 
 import aiohttp
@@ -19,8 +17,9 @@ from pinwheel_async._core.pacing import Pace
 from pinwheel_async._core.reply import api_error, read_reply
 from pinwheel_async._core.retry import PUSHBACK_STATUS, RETRYABLE_STATUS, Failure, retry_after_s, worth_repeating
 from pinwheel_async._core.wire import Request, Response
+from pinwheel_async._fetch import fetch, timeout
 from pinwheel_async._gate import Gate
-from pinwheel_async._hop import Hop, Hops, Secret, next_hop
+from pinwheel_async._hop import Hops, Secret, next_hop
 from pinwheel_async._watch import Drift, show
 from pinwheel_async.errors import ClosedError, DeadlineError, TransportError
 from pinwheel_async.settings import Settings
@@ -28,19 +27,12 @@ from pinwheel_async.settings import Settings
 T = TypeVar("T")
 
 MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""More than anything that the API sends."""
+
 MAX_REDIRECTS = 5
-CONNECT_TIMEOUT_S = 10.0
 
 _REDIRECTS = frozenset({307, 308})
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
-
-# What aiohttp raises before a request can have left: ConnectionTimeoutError covers DNS, TCP, TLS and waiting for a slot
-# in the caller's own pool.
-_UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-
-# After a lost connection aiohttp sends these once more by itself, so its last exception does not tell whether the first
-# one arrived. (Also GET, where it does not matter.)
-_REPEATED_BY_AIOHTTP = frozenset({"PUT", "DELETE"})
 
 _NO_TURN = Failure(reason="its turn did not come in time", sent=False, timed_out=True)
 
@@ -79,7 +71,7 @@ class HttpCaller:
         self._clock = clock or Clock()
         self._session = session
         self._opened: _Opened | None = None
-        self._timeout = _timeout(settings.attempt_timeout_s)
+        self._timeout = timeout(settings.attempt_timeout_s)
 
     @property
     def is_open(self) -> bool:
@@ -240,7 +232,7 @@ class HttpCaller:
     ) -> Response | Failure:
         """Send, and send again where the server says that the resource is for now."""
         hop = self._hops.first(row.auth, request)
-        outcome = await _send(session, request, hop, self._limits(until))
+        outcome = await fetch(session, request, hop, self._limits(until), MAX_REPLY_BYTES)
         for _ in range(MAX_REDIRECTS):
             if isinstance(outcome, Failure) or outcome.status not in _REDIRECTS:
                 break
@@ -248,7 +240,7 @@ class HttpCaller:
             if following is None:
                 break
             hop = following
-            outcome = await _send(session, request, hop, self._limits(until))
+            outcome = await fetch(session, request, hop, self._limits(until), MAX_REPLY_BYTES)
             # Whatever became of it here, the host before had it.
             outcome = evolve(outcome, sent=True) if isinstance(outcome, Failure) else outcome
         return outcome
@@ -257,7 +249,7 @@ class HttpCaller:
         left_s = until - self._clock.monotonic()
         # The usual value is made once. aiohttp takes 0 for "no timeout", so no time left is a very short one.
         usual = left_s > 0.99 * self.settings.attempt_timeout_s
-        return self._timeout if usual else _timeout(max(left_s, 0.001))
+        return self._timeout if usual else timeout(max(left_s, 0.001))
 
     def _new_session(self) -> aiohttp.ClientSession:
         # No trace config and no middleware: each costs 4 to 18 microseconds per request, used or not.
@@ -284,62 +276,3 @@ def _log_attempt(request: Request, outcome: Response | Failure, attempt: int, to
         request_id if request_id and _ID.fullmatch(request_id) else "unknown",
         extra={"event": "attempt"},
     )
-
-
-def _timeout(total_s: float) -> aiohttp.ClientTimeout:
-    # A connect timeout below the total one tells what was never sent from what may have been. The threshold keeps
-    # aiohttp from rounding up to whole seconds.
-    return aiohttp.ClientTimeout(total=total_s, connect=min(CONNECT_TIMEOUT_S, total_s / 2), ceil_threshold=inf)
-
-
-async def _send(
-    session: aiohttp.ClientSession, request: Request, hop: Hop, limits: aiohttp.ClientTimeout
-) -> Response | Failure:
-    """Fetch, and let nothing out that aiohttp raises; even a cancellation would carry frames that hold headers."""
-    try:
-        return await _fetch(session, request, hop, limits)
-    except asyncio.CancelledError as error:
-        raise error.with_traceback(None) from None
-    except Exception as error:  # noqa: BLE001  # whatever it is, it knows the URL
-        return Failure(
-            reason=type(error).__name__,
-            sent=not isinstance(error, _UNSENT) or request.method in _REPEATED_BY_AIOHTTP,
-            timed_out=isinstance(error, TimeoutError),
-            lasting=not isinstance(error, (aiohttp.ClientError, OSError)),
-        )
-
-
-async def _fetch(
-    session: aiohttp.ClientSession, request: Request, hop: Hop, limits: aiohttp.ClientTimeout
-) -> Response | Failure:
-    reply = await session.request(
-        request.method,
-        hop.url,
-        data=request.body,
-        headers=hop.headers,
-        timeout=limits,
-        allow_redirects=False,
-        raise_for_status=False,
-    )
-    try:
-        body = await _read(reply)
-    except BaseException:
-        reply.close()
-        raise
-    if body is None:
-        reply.close()
-        return Failure(reason="reply too large", sent=True, lasting=True)
-    headers = {name.lower(): value for name, value in reply.headers.items()}
-    return Response(status=reply.status, headers=headers, body=body)
-
-
-async def _read(reply: aiohttp.ClientResponse) -> bytes | None:
-    """Read the body; None if it is larger than anything that the API sends."""
-    blocks: list[bytes] = []
-    size = 0
-    while block := await reply.content.readany():
-        size += len(block)
-        if size > MAX_REPLY_BYTES:
-            return None
-        blocks.append(block)
-    return b"".join(blocks)

@@ -3,38 +3,32 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing
-from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 from weakref import WeakValueDictionary
 
-import attrs
-
 from pinwheel_async._clock import Clock
-from pinwheel_async.errors import ConfigurationError, PinwheelError
+from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.events import AccountEvent
 from pinwheel_async.products import PRODUCTS, Product
 from pinwheel_async.webhooks._bell import Bell
 from pinwheel_async.webhooks._inbox import Inbox
+from pinwheel_async.webhooks._readiness_history import HEARD
+from pinwheel_async.webhooks._readiness_platforms import Directory, Platforms
+from pinwheel_async.webhooks._readiness_stalls import Callback, Stalls
 from pinwheel_async.webhooks._readiness_state import (
-    HEARD,
     USUAL,
     AccountReadiness,
     NotReadyError,
     ProductReadiness,
     checked,
-    expected,
-    platform_of,
     readiness_of,
 )
 from pinwheel_async.webhooks._readiness_store import OwnValues, ReadinessStore
 from pinwheel_async.webhooks._router import Router
-
-if TYPE_CHECKING:
-    from pinwheel_async.endpoints import AccountEndpoints, PlatformEndpoints
 
 _log = logging.getLogger("pinwheel_async.webhooks")
 
@@ -47,25 +41,7 @@ LOOK_S = 60.0
 ASK_AGAIN_S = 15.0
 """Seconds until the API is asked again what the platform of an account supports, after it could not say."""
 
-CALLBACK_S = 30.0
-"""Seconds that a callback may take."""
-
-Callback: TypeAlias = Callable[[AccountReadiness], Coroutine[Any, Any, None]]
 C = TypeVar("C", bound=Callback)
-
-
-class Directory(Protocol):
-    """What knows accounts and platforms: a `Pinwheel` client."""
-
-    @property
-    def accounts(self) -> "AccountEndpoints":
-        """Where accounts are read."""
-        ...
-
-    @property
-    def platforms(self) -> "PlatformEndpoints":
-        """Where platforms are read."""
-        ...
 
 
 class Readiness:
@@ -116,15 +92,11 @@ class Readiness:
             self.router.on(kind)(self._hear)
         self._clock = clock or Clock()
         self._store = ReadinessStore(OwnValues() if inbox is None else inbox, self._clock)
-        self._pinwheel = pinwheel
-        self._stalled_after = timedelta(seconds=stalled_after_s)
+        self._platforms = Platforms(pinwheel, self._store)
+        self._stalls = Stalls(self._store, self._platforms, self._clock, after_s=stalled_after_s)
         self._look_s = min(LOOK_S, stalled_after_s / 4)
-        self._callbacks: list[Callback] = []
         self._task: asyncio.Task[None] | None = None
-        self._supported: dict[str, frozenset[str]] = {}
-        self._due: dict[str, float] = {}
         self._bells: WeakValueDictionary[str, Bell] = WeakValueDictionary()
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         """Return whether it looks for stalled accounts."""
@@ -179,8 +151,7 @@ class Readiness:
         """
         if not inspect.iscoroutinefunction(callback):
             raise ConfigurationError("what is called on stalled accounts must be an async function")
-        self._callbacks.append(callback)
-        self._store.lists_unfinished = True
+        self._stalls.report_to(callback)
         return callback
 
     async def get(self, account_id: str, *, products: Collection[Product] = PRODUCTS) -> AccountReadiness:
@@ -192,7 +163,8 @@ class Readiness:
         """
         wanted = checked(products)
         state = await self._read(account_id, wanted)
-        if "waiting" in {state.products[name].status for name in wanted} and await self._ask(account_id) is not None:
+        silent = any(state.products[name].status == "waiting" for name in wanted)
+        if silent and await self._platforms.ask(account_id) is not None:
             state = await self._read(account_id, wanted)
         return state
 
@@ -248,7 +220,7 @@ class Readiness:
                     return
                 if late:
                     raise NotReadyError(state, timeout_s=timeout_s)
-                if learning is None and self._pinwheel is not None:
+                if learning is None and self._platforms.can_ask:
                     learning = asyncio.create_task(self._learn(account_id), name="pinwheel readiness platform")
                 left_s = max(0.0, deadline - self._clock.monotonic())
                 await bell.wait(partial(self._moved, state), min(POLL_S, left_s))
@@ -272,7 +244,7 @@ class Readiness:
 
     async def _read(self, account_id: str, wanted: tuple[Product, ...]) -> AccountReadiness:
         history, notes = await self._store.read(account_id)
-        supported = self._supported.get(platform_of(history, notes) or "")
+        supported = self._platforms.known(history, notes)
         return readiness_of(account_id, history, notes, wanted=wanted, supported=supported)
 
     async def _expect(self, account_id: str, wanted: tuple[Product, ...]) -> AccountReadiness:
@@ -287,77 +259,20 @@ class Readiness:
 
     async def _learn(self, account_id: str) -> None:
         """Ask what the account's platform supports until that is known, and wake those who wait."""
-        while await self._ask(account_id) is None:
+        while await self._platforms.ask(account_id) is None:
             await self._pause(ASK_AGAIN_S)
         self._ring(account_id)
-
-    async def _ask(self, account_id: str) -> frozenset[str] | None:
-        """Return what the account's platform supports; None if there is no client or it cannot say."""
-        if self._pinwheel is None:
-            return None
-        try:
-            return await self._jobs_of(self._pinwheel, await self._platform_of(self._pinwheel, account_id))
-        except PinwheelError as error:
-            _log.warning("what account %s supports is not known yet: %s", account_id, type(error).__name__)
-            return None
-
-    async def _platform_of(self, pinwheel: Directory, account_id: str) -> str:
-        async with self._lock(f"find {account_id}"):
-            known = platform_of(*await self._store.read(account_id))
-            if known is not None:
-                return known
-            platform_id = (await pinwheel.accounts.get(account_id)).platform_id
-            await self._store.note(account_id, lambda old: attrs.evolve(old, platform_id=platform_id))
-            return platform_id
-
-    async def _jobs_of(self, pinwheel: Directory, platform_id: str) -> frozenset[str]:
-        async with self._lock(f"platform {platform_id}"):
-            if platform_id not in self._supported:
-                platform = await pinwheel.platforms.get(platform_id)
-                self._supported[platform_id] = frozenset(platform.supported_jobs)
-            return self._supported[platform_id]
 
     async def _run(self) -> None:
         while True:
             await self._pause(self._look_s)
             try:
-                await self._look()
+                await self._stalls.look()
             except Exception as error:  # noqa: BLE001  # a store of any kind may fail in any way; the next look may not
                 _log.error("could not look for stalled accounts: %s", type(error).__name__)  # no values
 
-    async def _look(self) -> None:
-        """Report the unfinished accounts that have stalled."""
-        self._due = {account_id: self._due.get(account_id, 0.0) for account_id in await self._store.unfinished()}
-        for account_id in [one for one, due in self._due.items() if due <= self._clock.now().timestamp()]:
-            await self._check(account_id)
-
-    async def _check(self, account_id: str) -> None:
-        history, notes = await self._store.read(account_id)
-        since = history.heard_at if history else notes.since if notes else None
-        if since is not None and since + self._stalled_after > self._clock.now():
-            self._due[account_id] = (since + self._stalled_after).timestamp()
-            return
-        if since is not None and not (notes and notes.stalled):
-            supported = await self._ask(account_id)
-            state = readiness_of(account_id, history, notes, wanted=expected(notes, supported), supported=supported)
-            if not state.ready():
-                await self._report(state)
-                await self._store.note(account_id, lambda old: attrs.evolve(old, stalled=True))
-        await self._store.delist(account_id)
-
-    async def _report(self, state: AccountReadiness) -> None:
-        for callback in self._callbacks:
-            try:
-                async with asyncio.timeout(CALLBACK_S):
-                    await callback(state)
-            except Exception as error:  # noqa: BLE001  # whatever it raises, the next account has to be reported
-                _log.error("a callback failed on %r: %s", state, type(error).__name__)  # no values
-
     async def _pause(self, seconds: float) -> None:
         await Bell(self._clock).wait(_nothing_due, seconds)
-
-    def _lock(self, name: str) -> asyncio.Lock:
-        return self._locks.setdefault(name, asyncio.Lock())
 
     def _ring(self, account_id: str) -> None:
         bell = self._bells.get(account_id)

@@ -18,7 +18,7 @@ from pinwheel_async._clock import Clock
 from pinwheel_async._core.convert import encode, read_as
 from pinwheel_async._core.fields import Model
 from pinwheel_async.events import AccountEvent
-from pinwheel_async.webhooks._readiness_state import History, Notes, remember
+from pinwheel_async.webhooks._readiness_history import History, Notes, remember
 
 SHARDS = 64
 """Parts of the list of unfinished accounts: short ones, so that an event need not rewrite a long one."""

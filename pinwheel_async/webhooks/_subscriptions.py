@@ -6,18 +6,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
-from pinwheel_async._core.fields import Model
 from pinwheel_async.errors import ConfigurationError, NotFoundError, RequestError
 from pinwheel_async.events import ALIASES, EVENTS, Event
 from pinwheel_async.models.webhook import Webhook, WebhookEventName, WebhookVersion
 from pinwheel_async.webhooks._router import Router
+from pinwheel_async.webhooks._subscription_found import Found, adjust, is_paused, sort_out
 from pinwheel_async.webhooks._subscription_plan import (
     QUOTA,
     CreateWebhook,
     DeleteWebhook,
-    KeepWebhook,
     ProblemKind,
     SubscriptionAction,
     SubscriptionPlan,
@@ -44,19 +41,6 @@ class WebhookKeeper(Protocol):
     def webhooks(self) -> "WebhookEndpoints":
         """Where webhooks are listed and changed."""
         ...
-
-
-@frozen(kw_only=True, repr=False)
-class _Found(Model):
-    """The webhooks of the API key, as far as they concern us."""
-
-    count: int
-    homes: tuple[Webhook, ...]
-    """Of our name and URL."""
-    strays: tuple[Webhook, ...]
-    """Of our name, with another URL."""
-    neighbours: tuple[Webhook, ...]
-    """Of our URL, without our name."""
 
 
 class Subscriptions:
@@ -135,7 +119,7 @@ class Subscriptions:
         found = await self._find()
         right = [one for one in found.homes if one.version == self._version]
         others = found.homes if not right else tuple([one for one in found.homes if one is not right[0]])
-        first = _adjust(right[0], events) if right else self._create(events, found.homes)
+        first = adjust(right[0], events) if right else self._create(events, found.homes)
         deletes = [
             *(DeleteWebhook(webhook_id=one.id, reason="stray") for one in found.strays),
             *(DeleteWebhook(webhook_id=one.id, reason=self._reason(one)) for one in others),
@@ -192,21 +176,10 @@ class Subscriptions:
             raise ConfigurationError("the router has no handler of an event that can be subscribed")
         return events
 
-    async def _find(self) -> _Found:
-        """Read every page, and sort out what is ours: what would be kept comes first."""
+    async def _find(self) -> Found:
+        """Read every page, and sort out what is ours."""
         webhooks = await self._pinwheel.webhooks.list(limit=100).all()
-        parted = [(one, *one.url.partition("#")[::2]) for one in webhooks]
-        homes = [one for one, url, name in parted if (url, name) == (self._url, self._name)]
-        return _Found(
-            count=len(webhooks),
-            homes=tuple(sorted(homes, key=self._rank)),
-            strays=tuple([one for one, url, name in parted if name == self._name and url != self._url]),
-            neighbours=tuple([one for one, url, name in parted if name != self._name and url == self._url]),
-        )
-
-    def _rank(self, webhook: Webhook) -> tuple[object, ...]:
-        fits = set(webhook.enabled_events) == set(self.events)
-        return (webhook.version != self._version, _is_paused(webhook), not fits, webhook.created_at, webhook.id)
+        return sort_out(webhooks, url=self._url, name=self._name, version=self._version, events=self.events)
 
     def _create(self, events: tuple[str, ...], replaced: Sequence[Webhook]) -> CreateWebhook:
         customer_id = next((one.customer_id for one in replaced if one.customer_id is not None), None)
@@ -215,7 +188,7 @@ class Subscriptions:
     def _reason(self, webhook: Webhook) -> Literal["duplicate", "version"]:
         return "duplicate" if webhook.version == self._version else "version"
 
-    def _problems(self, found: _Found, events: tuple[str, ...]) -> Iterator[tuple[ProblemKind, str]]:
+    def _problems(self, found: Found, events: tuple[str, ...]) -> Iterator[tuple[ProblemKind, str]]:
         for note in self.notes:
             yield "retired", note
         if not found.homes:
@@ -232,9 +205,9 @@ class Subscriptions:
     def _problems_of(self, webhook: Webhook, events: tuple[str, ...]) -> Iterator[tuple[ProblemKind, str]]:
         if webhook.version != self._version:
             yield "version", f"webhook {webhook.id} has version {webhook.version}, not {self._version}"
-        if _is_paused(webhook):
+        if is_paused(webhook):
             yield "paused", f"webhook {webhook.id} is paused"
-        adjusted = _adjust(webhook, events)
+        adjusted = adjust(webhook, events)
         if isinstance(adjusted, UpdateWebhook) and adjusted.added:
             yield "events_missing", f"webhook {webhook.id} lacks {', '.join(adjusted.added)}"
         if isinstance(adjusted, UpdateWebhook) and adjusted.removed:
@@ -261,26 +234,6 @@ class Subscriptions:
     async def _delete(self, webhook_id: str) -> None:
         with suppress(NotFoundError):  # somebody else was faster
             await self._pinwheel.webhooks.delete(webhook_id)
-
-
-def _adjust(webhook: Webhook, events: tuple[str, ...]) -> UpdateWebhook | KeepWebhook:
-    """Say what makes a webhook deliver exactly these events."""
-    added = tuple([one for one in events if one not in webhook.enabled_events])
-    removed = tuple([one for one in webhook.enabled_events if one not in events])
-    if not added and not removed and not _is_paused(webhook):
-        return KeepWebhook(webhook_id=webhook.id)
-    return UpdateWebhook(
-        webhook_id=webhook.id,
-        enabled_events=events if added or removed else None,
-        added=added,
-        removed=removed,
-        activate=_is_paused(webhook),
-    )
-
-
-def _is_paused(webhook: Webhook) -> bool:
-    # Guides show the status in capitals.
-    return webhook.status.lower() != "active"
 
 
 def _can_be_subscribed(kind: type[Event]) -> bool:

@@ -13,8 +13,10 @@ import pytest
 from aiohttp import ClientSession, web
 from attrs import frozen
 
+from pinwheel_async import Pinwheel
 from pinwheel_async.events import Event
 from pinwheel_async.events._base import _BY_NAME
+from pinwheel_async.testing import FakePinwheel
 from pinwheel_async.webhooks import MemoryInbox, Router, _dispatch, sign, webhook_app
 from pinwheel_async.webhooks._delivery import make_delivery
 from pinwheel_async.webhooks._dispatch import Dispatcher
@@ -263,3 +265,15 @@ async def target(caplog):
 
     async with mounted(router, inbox=inbox, max_body_bytes=1024 * 1024, read_timeout_s=0.2) as sender:
         yield Target(int(sender.url.split(":")[2].split("/")[0]), inbox, caplog.records)
+
+
+@pytest.fixture
+async def fake():
+    async with FakePinwheel(accounts=3) as fake:
+        yield fake
+
+
+@pytest.fixture
+async def pinwheel(fake):
+    async with Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel:
+        yield pinwheel

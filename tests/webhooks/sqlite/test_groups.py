@@ -1,63 +1,12 @@
 """What the thread of a SQLite inbox does at once, and that it stays little however much there is."""
 
 import asyncio
-import threading
-from contextlib import asynccontextmanager
 
 import pytest
 
-from pinwheel_async.webhooks import Delivery, SqliteInbox
 from pinwheel_async.webhooks._sqlite_queries import CLAIMABLE, DUE, INSERT, NEXT
 
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def deliver(time):
-    def make_one(event_id, lane=None, body=b"{}"):
-        return Delivery(
-            event_id=event_id, event="e", lane=lane or event_id, received_at=time.clock.now(), key="k", body=body
-        )
-
-    return make_one
-
-
-@pytest.fixture
-def opened(path, time):
-    @asynccontextmanager
-    async def opened(**settings):
-        inbox = SqliteInbox(path, **settings, clock=time.clock)
-        await inbox.open()
-        try:
-            yield inbox
-        finally:
-            await inbox.close()
-
-    return opened
-
-
-@asynccontextmanager
-async def held_up(inbox):
-    """Keep the thread busy, so that what is asked for meanwhile gathers."""
-    began, go = threading.Event(), threading.Event()
-
-    def hold(_):
-        began.set()
-        go.wait(30)
-
-    holding = inbox._group.submit(hold)
-    async with asyncio.timeout(30):
-        while not began.is_set():
-            await asyncio.sleep(0)
-    try:
-        yield
-        await asyncio.sleep(0)
-    finally:
-        go.set()
-    await holding
+from .holding import held_up
 
 
 async def count_commits(inbox):

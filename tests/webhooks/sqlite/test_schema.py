@@ -2,49 +2,14 @@
 
 import asyncio
 import sqlite3
-from contextlib import asynccontextmanager
 
 import pytest
 
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.webhooks import SqliteInbox
 from pinwheel_async.webhooks._sqlite_schema import STEPS, _migrate, _use_wal, connect
 
-BODY = b"PAYROLL-DATA"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def deliver(time):
-    def make_one(event_id, body=BODY):
-        return Delivery(event_id=event_id, event="e", lane=event_id, received_at=time.clock.now(), key="k", body=body)
-
-    return make_one
-
-
-@asynccontextmanager
-async def opened(path, **settings):
-    inbox = SqliteInbox(path, **settings)
-    await inbox.open()
-    try:
-        yield inbox
-    finally:
-        await inbox.close()
-
-
-async def refusal(awaitable):
-    """Return what was raised, after looking that it tells no values."""
-    with pytest.raises(InboxError) as caught:
-        await awaitable
-    error = caught.value
-    assert "PAYROLL" not in f"{error!r} {error}"
-    assert error.__cause__ is None
-    assert error.__context__ is None
-    return error
+from .refusals import refusal
 
 
 async def test_newer_schema(path):
@@ -70,9 +35,9 @@ async def test_foreign_file(path, mark):
     assert before == path.read_bytes()
 
 
-async def test_older_schema(path, deliver):
+async def test_older_schema(opened, path, deliver):
     """A file of an older version is brought up to date with what it holds, once."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await inbox.put(deliver("1"))
     steps = (*STEPS, ("ALTER TABLE delivery ADD COLUMN hue TEXT", "UPDATE delivery SET hue = 'red'"), ("SELECT 1",))
     for _ in range(2):

@@ -3,65 +3,30 @@
 import asyncio
 import shutil
 import sqlite3
-from contextlib import asynccontextmanager
 
 import pytest
 
-from pinwheel_async.errors import ConfigurationError, InboxError
-from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.errors import ConfigurationError
+from pinwheel_async.webhooks import SqliteInbox
 
-BODY = b"PAYROLL-DATA"
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def deliver(time):
-    def make_one(event_id, body=BODY):
-        return Delivery(event_id=event_id, event="e", lane=event_id, received_at=time.clock.now(), key="k", body=body)
-
-    return make_one
-
-
-@asynccontextmanager
-async def opened(path, **settings):
-    inbox = SqliteInbox(path, **settings)
-    await inbox.open()
-    try:
-        yield inbox
-    finally:
-        await inbox.close()
+from .refusals import BODY, refusal
 
 
 async def pragma(inbox, text):
     await inbox._group.submit(lambda ledger: ledger.connection.execute(f"PRAGMA {text}").fetchall())
 
 
-async def refusal(awaitable):
-    """Return what was raised, after looking that it tells no values."""
-    with pytest.raises(InboxError) as caught:
-        await awaitable
-    error = caught.value
-    assert "PAYROLL" not in f"{error!r} {error}"
-    assert error.__cause__ is None
-    assert error.__context__ is None
-    return error
-
-
-async def test_disk_full(path, deliver):
+async def test_disk_full(opened, deliver):
     """A full disk refuses the whole group, each with an error of its own, and takes the next when there is room."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await inbox.put(deliver("1"))
         await pragma(inbox, "max_page_count = 20")
         outcomes = await asyncio.gather(
-            inbox.put(deliver("2")), inbox.put(deliver("3", BODY * 10_000)), return_exceptions=True
+            inbox.put(deliver("2")), inbox.put(deliver("3", body=BODY * 10_000)), return_exceptions=True
         )
         stored = [one.event_id for one in await inbox.entries()]
         await pragma(inbox, "max_page_count = 100000")
-        again = [await inbox.put(deliver("2")), await inbox.put(deliver("3", BODY * 10_000))]
+        again = [await inbox.put(deliver("2")), await inbox.put(deliver("3", body=BODY * 10_000))]
 
     first, second = outcomes
     assert ["SQLITE_FULL"] * 2 == [first.reason, second.reason]
@@ -70,21 +35,21 @@ async def test_disk_full(path, deliver):
     assert (["1"], [True, True]) == (stored, again)
 
 
-async def test_full_disk_leaves_room_for_marks(path, deliver):
+async def test_full_disk_leaves_room_for_marks(opened, deliver):
     """What fails leaves everything as it was; what needs no room goes on."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await inbox.put(deliver("1"))
         (claim,) = await inbox.claim(1, lease_s=60)
         await pragma(inbox, "max_page_count = 20")
-        await refusal(inbox.put(deliver("2", BODY * 10_000)))
+        await refusal(inbox.put(deliver("2", body=BODY * 10_000)))
 
         assert await inbox.done(claim)
         assert (0, 1) == ((await inbox.counts()).waiting, (await inbox.counts()).done)
 
 
-async def test_locked_by_another(path, deliver):
+async def test_locked_by_another(opened, path, deliver):
     """Who holds the file too long is waited for no longer than set, and then the inbox goes on."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await pragma(inbox, "busy_timeout = 1")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -96,9 +61,9 @@ async def test_locked_by_another(path, deliver):
         assert await inbox.put(deliver("1"))
 
 
-async def test_not_writable(path, deliver):
+async def test_not_writable(opened, deliver):
     """A connection that cannot write any more is replaced by one that can."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await pragma(inbox, "query_only = ON")
         error = await refusal(inbox.put(deliver("1")))
 
@@ -136,9 +101,9 @@ async def test_no_database(path):
     assert b"something else, " * 100 == path.read_bytes()
 
 
-async def test_damaged_file(path, deliver):
+async def test_damaged_file(opened, path, deliver):
     """A file that was damaged is named so; with a good one in its place, the inbox goes on."""
-    async with opened(path, max_waiting=None) as inbox:
+    async with opened(max_waiting=None) as inbox:
         await asyncio.gather(*(inbox.put(deliver(f"{number}")) for number in range(500)))
     good = path.with_name("good.db")
     shutil.copy(path, good)
@@ -157,9 +122,9 @@ async def test_damaged_file(path, deliver):
     assert 500 == waiting
 
 
-async def test_damage_that_is_met_later(path, deliver):
+async def test_damage_that_is_met_later(opened, path, deliver):
     """Damage refuses what meets it and changes nothing; with a good file in its place, the inbox goes on."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await inbox.put(deliver("1"))
         page = await inbox._group.submit(
             lambda ledger: ledger.connection.execute(
@@ -171,7 +136,7 @@ async def test_damage_that_is_met_later(path, deliver):
     with path.open("r+b") as file:
         file.seek(4096 * (page[0] - 1))
         file.write(b"\xff" * 4096)
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         error = await refusal(inbox.claim(1, lease_s=60))
         waiting = (await inbox.counts()).waiting
         good.replace(path)
@@ -180,23 +145,23 @@ async def test_damage_that_is_met_later(path, deliver):
     assert ("the file of the inbox is damaged", 1, 1) == (str(error).partition(":")[0], waiting, claim.attempt)
 
 
-async def test_file_taken_away(path, deliver):
+async def test_file_taken_away(opened, path, deliver):
     """Nothing is put where nobody will find it: when the file is gone, a new one is made."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await inbox.put(deliver("1"))
         path.unlink()
         stored = await inbox.put(deliver("1"))
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         there = [one.event_id for one in await inbox.entries()]
 
     assert (True, ["1"]) == (stored, there)
 
 
-async def test_directory_taken_away(path, deliver):
+async def test_directory_taken_away(opened, path, deliver):
     """When the directory is gone, puts fail until it is back."""
     folder = path.parent / "folder"
     folder.mkdir()
-    async with opened(folder / "inbox.db") as inbox:
+    async with opened(file=folder / "inbox.db") as inbox:
         shutil.rmtree(folder)
         errors = [(await refusal(inbox.put(deliver("1")))).reason for _ in range(2)]
         folder.mkdir()
@@ -205,17 +170,17 @@ async def test_directory_taken_away(path, deliver):
         assert await inbox.put(deliver("1"))
 
 
-async def test_connection_lost(path, deliver):
+async def test_connection_lost(opened, deliver):
     """A connection that is lost is replaced."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await refusal(inbox._group.submit(lambda ledger: ledger.connection.close()))
 
         assert await inbox.put(deliver("1"))
 
 
-async def test_opening_again_fails(path, deliver):
+async def test_opening_again_fails(opened, path, deliver):
     """Trouble while an open inbox is opened once more does not close it."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await pragma(inbox, "busy_timeout = 1")
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

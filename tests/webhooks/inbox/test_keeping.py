@@ -1,61 +1,15 @@
 """What every inbox keeps, counts, lists and forgets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from pinwheel_async.errors import ConfigurationError, InboxError
-from pinwheel_async.webhooks import Claim, Delivery, Inbox, MemoryInbox, SqliteInbox
+from pinwheel_async.webhooks import Claim
 
-LEASE_S = 30.0
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request, tmp_path, time) -> Callable[..., Inbox]:
-    """Make an inbox; in one test, all with the same name are the same file."""
-
-    def build(**settings: Any) -> Inbox:
-        if request.param == "memory":
-            return MemoryInbox(**settings, clock=time.clock)
-        return SqliteInbox(tmp_path / "inbox.db", **settings, clock=time.clock)
-
-    return build
-
-
-@pytest.fixture
-async def inbox(make) -> AsyncIterator[Inbox]:
-    """An open inbox in fake time."""
-    inbox = make()
-    await inbox.open()
-    yield inbox
-    await inbox.close()
-
-
-@pytest.fixture
-def deliver(time) -> Callable[..., Delivery]:
-    """Make a delivery that arrives now."""
-
-    def make_one(event_id: str, lane: str = "lane", **fields: Any) -> Delivery:
-        values = {"event": "paystubs.added", "received_at": time.clock.now(), "key": "secret-1", "body": b"{}"}
-        return Delivery(event_id=event_id, lane=lane, **(values | fields))
-
-    return make_one
-
-
-async def claim(inbox: Inbox, limit: int = 10) -> list[Claim]:
-    return list(await inbox.claim(limit, lease_s=LEASE_S))
-
-
-async def claim_one(inbox: Inbox) -> Claim:
-    (only,) = await claim(inbox, 1)
-    return only
-
-
-def ids(claims: list[Claim]) -> list[str]:
-    return [one.delivery.event_id for one in claims]
+from .claims import claim, claim_one, ids
 
 
 async def test_counts_and_entries(inbox, deliver, time):

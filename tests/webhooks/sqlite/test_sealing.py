@@ -1,49 +1,26 @@
 """Bodies that only the holder of the key can read."""
 
 import sys
-from contextlib import asynccontextmanager
 
 import pytest
 
 from pinwheel_async.errors import ConfigurationError, InboxError
-from pinwheel_async.webhooks import Delivery, SqliteInbox
+from pinwheel_async.webhooks import SqliteInbox
 from pinwheel_async.webhooks._sealing import Sealer
 
+from .refusals import BODY
+
 KEY, OTHER = b"k" * 32, b"o" * 32
-BODY = b'{"payload": "4111-PAYROLL-DATA-1111"}'
 
 
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def deliver(time):
-    def make_one(event_id, body=BODY):
-        return Delivery(event_id=event_id, event="e", lane=event_id, received_at=time.clock.now(), key="k", body=body)
-
-    return make_one
-
-
-@asynccontextmanager
-async def opened(path, **settings):
-    inbox = SqliteInbox(path, **settings)
-    await inbox.open()
-    try:
-        yield inbox
-    finally:
-        await inbox.close()
-
-
-async def test_round_trip(path, deliver):
+async def test_round_trip(opened, path, deliver):
     """Bodies come back as they were put, after closing too, and no file holds them in the clear."""
-    async with opened(path, key=KEY) as inbox:
+    async with opened(key=KEY) as inbox:
         await inbox.put(deliver("1"))
-        await inbox.put(deliver("2", b""))
+        await inbox.put(deliver("2", body=b""))
         first = await inbox.claim(1, lease_s=60)
         files = b"".join(file.read_bytes() for file in path.parent.iterdir())
-    async with opened(path, key=KEY) as inbox:
+    async with opened(key=KEY) as inbox:
         second = await inbox.claim(2, lease_s=60)
         files += path.read_bytes()
 
@@ -51,9 +28,9 @@ async def test_round_trip(path, deliver):
     assert b"PAYROLL" not in files
 
 
-async def test_same_body_looks_different(path, deliver):
+async def test_same_body_looks_different(opened, deliver):
     """Equal bodies cannot be told to be equal."""
-    async with opened(path, key=KEY) as inbox:
+    async with opened(key=KEY) as inbox:
         await inbox.put(deliver("1"))
         await inbox.put(deliver("2"))
         rows = await inbox._group.submit(
@@ -64,25 +41,25 @@ async def test_same_body_looks_different(path, deliver):
 
 
 @pytest.mark.parametrize(("key", "reason"), [(OTHER, "WrongKey"), (None, "NoKey")])
-async def test_wrong_key(path, deliver, key, reason):
+async def test_wrong_key(opened, path, deliver, key, reason):
     """Another key, or none, is refused when the inbox is opened, and says what to do."""
-    async with opened(path, key=KEY) as inbox:
+    async with opened(key=KEY) as inbox:
         await inbox.put(deliver("1"))
     with pytest.raises(InboxError, match="open it with") as caught:
         await SqliteInbox(path, key=key).open()
-    async with opened(path, key=KEY) as inbox:
+    async with opened(key=KEY) as inbox:
         (claim,) = await inbox.claim(1, lease_s=60)
 
     assert reason == caught.value.reason
     assert BODY == claim.delivery.body
 
 
-async def test_key_comes_later(path, deliver):
+async def test_key_comes_later(opened, path, deliver):
     """An inbox that was begun without a key can go on with one: what waited can be read, what comes is sealed."""
-    async with opened(path) as inbox:
+    async with opened() as inbox:
         await inbox.put(deliver("1"))
-    async with opened(path, key=KEY) as inbox:
-        await inbox.put(deliver("2", b"NEW" + BODY))
+    async with opened(key=KEY) as inbox:
+        await inbox.put(deliver("2", body=b"NEW" + BODY))
         claims = await inbox.claim(2, lease_s=60)
     stored = path.read_bytes()
 
@@ -90,9 +67,9 @@ async def test_key_comes_later(path, deliver):
     assert b"NEW" not in stored
 
 
-async def test_key_comes_while_another_process_has_none(path, deliver):
+async def test_key_comes_while_another_process_has_none(opened, deliver):
     """A process that was opened before there was a key leaves sealed bodies to those who can read them."""
-    async with opened(path) as old, opened(path, key=KEY) as new:
+    async with opened() as old, opened(key=KEY) as new:
         await new.put(deliver("1"))
         with pytest.raises(InboxError, match="open it with its key"):
             await old.claim(1, lease_s=60)
@@ -109,9 +86,9 @@ async def test_key_comes_while_another_process_has_none(path, deliver):
         "UPDATE body SET content = (SELECT content FROM body WHERE seq = 2) WHERE seq = 1",
     ],
 )
-async def test_tampered_body(path, deliver, damage):
+async def test_tampered_body(opened, deliver, damage):
     """A body that was cut, or put in another's place, makes its delivery dead and nothing else."""
-    async with opened(path, key=KEY) as inbox:
+    async with opened(key=KEY) as inbox:
         await inbox.put(deliver("1"))
         await inbox.put(deliver("2"))
         await inbox._group.submit(lambda ledger: ledger.connection.execute(damage).rowcount)

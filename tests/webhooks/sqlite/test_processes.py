@@ -7,12 +7,10 @@ import sys
 import textwrap
 import threading
 from collections import Counter
-from contextlib import asynccontextmanager
 
 import pytest
 
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks import Delivery, SqliteInbox
 from pinwheel_async.webhooks._presence import Presence
 
 PRELUDE = """
@@ -28,33 +26,6 @@ PRELUDE = """
     def say(*words):
         os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def deliver(time):
-    def make_one(event_id):
-        return Delivery(event_id=event_id, event="e", lane="a", received_at=time.clock.now(), key="k", body=b"{}")
-
-    return make_one
-
-
-@pytest.fixture
-def opened(path, time):
-    @asynccontextmanager
-    async def opened(**settings):
-        inbox = SqliteInbox(path, **settings, clock=time.clock)
-        await inbox.open()
-        try:
-            yield inbox
-        finally:
-            await inbox.close()
-
-    return opened
 
 
 def run_script(path, script):

@@ -1,0 +1,17 @@
+"""Where readiness keeps what it hears."""
+
+import pytest
+
+from pinwheel_async.webhooks import MemoryInbox, SqliteInbox
+
+
+@pytest.fixture(params=["memory", "sqlite", "none"])
+async def inbox(request, tmp_path):
+    """A place to keep what was heard: each of the inboxes, and none."""
+    if request.param == "none":
+        yield None
+        return
+    inbox = MemoryInbox() if request.param == "memory" else SqliteInbox(tmp_path / "inbox.db")
+    await inbox.open()
+    yield inbox
+    await inbox.close()
