@@ -3,16 +3,19 @@
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
 import aiohttp
+import asyncpg
 import pytest
 from aiohttp import web
 from aioresponses import aioresponses
 from attrs import Factory, define, frozen
+from sqlalchemy import make_url
 
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.retry import RetryPolicy
@@ -21,6 +24,9 @@ from pinwheel_async._http import HttpCaller
 from pinwheel_async.settings import Settings
 
 SECRET = "planted-secret-4711"
+
+POSTGRES = make_url(os.environ.get("PINWHEEL_ASYNC_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"))
+"""A database from which others can be made."""
 
 
 @frozen
@@ -171,3 +177,18 @@ def mocked() -> Iterator[aioresponses]:
     with aioresponses() as mock:
         mock.add = functools.partial(mock.add, response_class=Reply)  # type: ignore[method-assign]  # a shim
         yield mock
+
+
+@pytest.fixture
+async def postgres() -> AsyncIterator[str]:
+    """The URL of an empty PostgreSQL database, dropped afterwards."""
+    name = f"pinwheel_async_{os.getpid()}"
+    try:
+        admin = await asyncpg.connect(POSTGRES.render_as_string(hide_password=False))
+    except (OSError, asyncpg.PostgresError):
+        pytest.skip("no PostgreSQL at PINWHEEL_ASYNC_POSTGRES_URL")
+    await admin.execute(f"DROP DATABASE IF EXISTS {name}")
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield POSTGRES.set(database=name).render_as_string(hide_password=False)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()

@@ -16,7 +16,7 @@ LAYERS = (
     {"_core"},
     {"models", "settings", "products"},
     {"events", "endpoints", "link"},
-    {"_clock", "_gate", "_hop", "_watch", "_http", "webhooks"},
+    {"_clock", "_gate", "_hop", "_watch", "_fetch", "_http", "webhooks"},
     {"snapshot", "client"},
     {"sync"},
     {"testing"},
@@ -24,9 +24,9 @@ LAYERS = (
 )
 """Lowest first. A module imports from its own layer or from below."""
 
-_WIRE = ("_http.py", "client.py", "webhooks/_app.py", "testing/_server.py", "testing/_sender.py", "cli/")
+_WIRE = ("_fetch.py", "_http.py", "client.py", "webhooks/_app.py", "testing/_server.py", "testing/_sender.py", "cli/")
 _HEADERS = (*_WIRE, "_hop.py")
-_SQL = ("sync/_sql.py", "sync/_tables.py")
+_SQL = ("sync/_sql", "sync/_tables.py", "sync/_export", "sync/_erasure.py", "sync/_status")
 
 ONLY_IN = {
     "aiohttp": _WIRE,
@@ -40,6 +40,7 @@ ONLY_IN = {
     "sqlalchemy": _SQL,
     "aiosqlite": _SQL,
     "asyncpg": _SQL,
+    "pyarrow": ("sync/_parquet_arrow.py",),
     "rich": ("cli/",),
     "cyclopts": ("cli/",),
     "pytest": ("testing/plugin.py",),

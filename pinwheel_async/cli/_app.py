@@ -28,7 +28,17 @@ is not accepted; 4 the network, the API, a receiver, the database or the inbox f
 # By name: a command brings what it needs, such as a database, when it is the one that is asked for.
 _COMMANDS = {
     "demo": "Receive webhooks of a made-up workspace and sync it into a SQLite file: no key, no network.",
-    "sync": "Copy accounts and their data into a database; running again updates it.",
+    "sync": """Copy accounts and their data into a database; running again goes on, and fetches what changed.
+
+    SIGINT (ctrl-C) and SIGTERM end it early: what was fetched is stored, and the report says what was done. The exit
+    code is 130 then, or 143; a second signal ends it at once. The next run goes on.
+    """,
+    "status": "Say what a copy holds: how complete and how fresh it is, and what failed.",
+    "export": "Write the tables of a copy into Parquet or CSV files.",
+    "purge": """Remove an account, all accounts of an end user, or what is from before a day, for good, and prove it.
+
+    Disconnect the accounts first, or the data comes again. Backups and exported files are out of reach.
+    """,
     "accounts": "List the accounts of the workspace.",
     "link_token": "Make a Link token and print it: a secret, with which Link opens as this end user.",
     "listen": """Receive webhooks and print a line for each: ids, names and counts, no payroll data.

@@ -26,7 +26,7 @@ _STEPS = ((_DAY_S, "d"), (3_600, "h"), (60, "min"))
 
 async def counts(*, inbox: File = Path("inbox.db"), json: Json = False) -> None:
     """Count deliveries by state."""
-    async with _opened(inbox) as opened:
+    async with open_inbox(inbox) as opened:
         found = await opened.counts()
     if json:
         print(dumps(attrs.asdict(found)))
@@ -34,7 +34,7 @@ async def counts(*, inbox: File = Path("inbox.db"), json: Json = False) -> None:
     for name in ("waiting", "claimed", "done", "dead"):
         print(f"{name:8}{getattr(found, name):>8,}")
     if found.oldest_waiting_s is not None:
-        print(f"the oldest that waits came {_age(found.oldest_waiting_s)} ago")
+        print(f"the oldest that waits came {age_of(found.oldest_waiting_s)} ago")
 
 
 async def show(
@@ -53,7 +53,7 @@ async def show(
     limit:
         Most deliveries to list.
     """
-    async with _opened(inbox) as opened:
+    async with open_inbox(inbox) as opened:
         found = await opened.entries(state=state, limit=limit)
     if json:
         print(dumps([attrs.asdict(one) for one in found]))
@@ -75,7 +75,7 @@ async def revive(
     event_id:
         Which ones; all that are dead when left out.
     """
-    async with _opened(inbox) as opened:
+    async with open_inbox(inbox) as opened:
         revived = await opened.revive(event_id or None)
     print(dumps({"revived": revived}) if json else f"revived {revived:,}")
 
@@ -99,13 +99,14 @@ async def purge(
     if lane is None and done_before_days is None:
         raise ConfigurationError("say what to forget: --lane, --done-before-days, or both")
     before_s = None if done_before_days is None else done_before_days * _DAY_S
-    async with _opened(inbox) as opened:
+    async with open_inbox(inbox) as opened:
         purged = await opened.purge(done_before_s=before_s, lane=lane)
     print(dumps({"purged": purged}) if json else f"purged {purged:,}")
 
 
 @asynccontextmanager
-async def _opened(path: Path) -> AsyncGenerator[SqliteInbox]:
+async def open_inbox(path: Path) -> AsyncGenerator[SqliteInbox]:
+    """Open an inbox that is there; close it in the end."""
     inbox = _found(path)
     await inbox.open()
     try:
@@ -126,10 +127,11 @@ def _print_table(entries: Sequence[Entry]) -> None:
     for heading in ("event id", "event", "lane", "state", "attempts", "age", "reason"):
         table.add_column(heading, overflow="fold", justify="right" if heading in {"attempts", "age"} else "left")
     for one in entries:
-        age = _age(now - one.received_at)
+        age = age_of(now - one.received_at)
         table.add_row(one.event_id, one.event, one.lane, one.state, str(one.attempts), age, one.reason)
     Console(highlight=False, markup=False).print(table)
 
 
-def _age(seconds: float) -> str:
+def age_of(seconds: float) -> str:
+    """Write how long ago something was, in its largest unit."""
     return next((f"{seconds / size:.0f} {unit}" for size, unit in _STEPS if seconds >= size), f"{seconds:.0f} s")

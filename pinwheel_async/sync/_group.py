@@ -15,6 +15,10 @@ class _Waiting(Generic[T]):
     done: "asyncio.Future[None]"
 
 
+# More gain nothing, and a transaction is to be bounded.
+_MOST = 512
+
+
 class GroupWriter(Generic[T]):
     """Hands everything that waits to one call of *store*; there is never more than one such call.
 
@@ -49,9 +53,10 @@ class GroupWriter(Generic[T]):
 
     async def _run(self) -> None:
         while self._waiting or not self._closing:
-            await self._wake.wait()
+            if not self._waiting:
+                await self._wake.wait()
             self._wake.clear()
-            group, self._waiting = self._waiting, []
+            group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             if group:
                 try:
                     await self._write(group)

@@ -78,7 +78,7 @@ class MemoryStore:
         if batch.first:
             self._leftovers[unit] = {one for one, item in objects.items() if _within(batch.kind, item, mark.from_day)}
         leftovers = self._leftovers.get(unit, set())
-        leftovers -= fresh.keys()
+        leftovers.difference_update(fresh)
         if mark.reached == "complete":
             for one in leftovers:
                 objects.pop(one, None)

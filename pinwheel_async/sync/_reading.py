@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, Literal, TypeAlias, assert_never, cast
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from pinwheel_async._core.fields import Model
 from pinwheel_async._core.page import ListMeta, Page
@@ -22,7 +22,7 @@ Ended: TypeAlias = Literal["complete", "missing"]
 PAGE_LIMIT = 100
 """The most that the API gives: the fewest requests."""
 
-_RESTARTS = 3
+RESTARTS = 3
 """How often a reading begins anew: a cursor that was refused three times will be refused again."""
 
 
@@ -39,7 +39,7 @@ class Reading:
     """What to read of a unit, and what is known of it before."""
 
     unit: Unit
-    data_updated_at: datetime | None = None
+    data_updated_at: datetime | None = field(default=None, repr=False)
     """When the data last changed, as the account says."""
     from_day: date | None = None
     """Only paystubs or shifts after this day."""
@@ -79,7 +79,7 @@ async def read(
         PinwheelError: It could not be read, or not be stored.
     """
     cursor, begun = reading.cursor, reading.mark
-    for restarts in range(_RESTARTS + 1):
+    for restarts in range(RESTARTS + 1):
         if cursor is None or begun is None:
             begun = Mark(
                 begun_at=now(),
@@ -93,7 +93,7 @@ async def read(
             refused: Exception = error.error
         except SupersededError as error:
             refused = error
-        if restarts == _RESTARTS:
+        if restarts == RESTARTS:
             raise refused
         cursor = None
     raise AssertionError  # the last round returns or raises
@@ -102,15 +102,15 @@ async def read(
 class _RefusedCursorError(Exception):
     """The server did not take a cursor."""
 
-    def __init__(self, error: InvalidRequestError) -> None:
+    def __init__(self, error: InvalidRequestError | NotFoundError) -> None:
         self.error = error
         super().__init__()
 
 
 async def _read(
-    pinwheel: Pinwheel, sink: Sink, reading: Reading, mark: Mark, cursor: str | None, stored: Callable[[Batch], None]
+    pinwheel: Pinwheel, sink: Sink, reading: Reading, begun: Mark, cursor: str | None, stored: Callable[[Batch], None]
 ) -> Ended:
-    unit, first = reading.unit, cursor is None
+    unit, mark, first = reading.unit, begun, cursor is None
     try:
         async with aclosing(_pages(pinwheel, reading, cursor)) as found:
             async for page in found:
@@ -126,7 +126,9 @@ async def _read(
                 await sink.write(batch)
                 stored(batch)
                 first = False
-    except NotFoundError:
+    except NotFoundError as error:
+        if cursor is not None and mark is begun:  # what an earlier run had read of may be gone altogether
+            raise _RefusedCursorError(error) from None
         if not first or mark.reached == "patch":
             raise
         missing = attrs.evolve(mark, reached="missing")

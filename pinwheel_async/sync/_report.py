@@ -8,6 +8,7 @@ from attrs import frozen
 
 from pinwheel_async.errors import PinwheelError, SyncError
 from pinwheel_async.products import Product
+from pinwheel_async.sync._sink import Kind
 
 
 @frozen(kw_only=True)
@@ -30,6 +31,8 @@ class ProductCounts:
     """Pages that reached the sink."""
     complete: int = 0
     """Accounts whose data reached the sink to its end."""
+    unchanged: int = 0
+    """Accounts whose data was not fetched, because what the sink holds of it is up to date."""
     missing: int = 0
     """Accounts that do not have the data, or not yet: the server answered 404."""
     failed: int = 0
@@ -50,11 +53,18 @@ class SyncReport:
     """One entry for each product that was asked for."""
     failures: tuple[Failure, ...] = ()
     """Everything that failed, about half a kilobyte each; all are kept, so that all can be tried again."""
+    resumed: int = 0
+    """How many times a list was gone on with where an earlier run had stopped."""
+    stopped: bool = False
+    """Whether the run was asked to stop before its end."""
+    planned: Mapping[Kind, int] | None = None
+    """Of a dry run, the requests that a run makes at least, by kind: one for each product of an account that is to be
+    read, and under `accounts` what it takes to list or to look up the accounts. Null if the run was no dry run."""
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed. Data that is missing is no failure."""
-        return not self.failures
+        """Whether the run came to its end and nothing failed. Data that is missing is no failure."""
+        return not self.failures and not self.stopped
 
     @property
     def items(self) -> int:
@@ -65,6 +75,11 @@ class SyncReport:
     def missing(self) -> int:
         """How many times an account did not have a product, or not yet."""
         return sum(one.missing for one in self.products.values())
+
+    @property
+    def unchanged(self) -> int:
+        """How many times a product of an account was not fetched, because the sink is up to date."""
+        return sum(one.unchanged for one in self.products.values())
 
     def raise_for_errors(self) -> None:
         """Raise everything that failed as one group; do nothing if nothing did.
@@ -82,11 +97,15 @@ class SyncReport:
             "ok": self.ok,
             "accounts": self.accounts,
             "items": self.items,
+            "unchanged": self.unchanged,
             "missing": self.missing,
+            "resumed": self.resumed,
+            "stopped": self.stopped,
             "pages": self.pages,
             "seconds": round(self.seconds, 3),
             "products": {name: _counts(one) for name, one in self.products.items()},
             "failures": [_failure(one) for one in self.failures],
+            "planned": None if self.planned is None else dict(self.planned),
         }
 
     def to_json(self) -> str:
@@ -103,17 +122,29 @@ class Progress:
     accounts_total: int | None
     """Accounts there are; null until all of them are known."""
     units_done: int
-    """Products of accounts that are over, whatever became of them."""
+    """Products of accounts that are over, whatever became of them; those that need not be fetched included."""
+    units_total: int | None
+    """Products of accounts there are; null until all accounts are known."""
     items: int
     """Objects that reached the sink."""
+    pages: int
+    """Pages that reached the sink, those that list the accounts included."""
     failures: int
     """Products of accounts that failed."""
+    errors: Mapping[str, int]
+    """How often each kind of error ended a product of an account, by the name of its class."""
+    in_flight: int
+    """Products of accounts that are being fetched now."""
+    paused_s: float
+    """Seconds until calls are sent again after the server asked to slow down; 0 when nothing waits for that."""
     elapsed_s: float
     """Seconds since the start."""
+    eta_s: float | None
+    """Seconds that the rest takes at the pace so far; null until all accounts are known."""
 
 
 def _counts(counts: ProductCounts) -> dict[str, int]:
-    names = ("items", "pages", "complete", "missing", "failed")
+    names = ("items", "pages", "complete", "unchanged", "missing", "failed")
     return {name: getattr(counts, name) for name in names}
 
 

@@ -1,191 +1,296 @@
-"""Runs a sync: a bounded set of workers on one queue of units, every page into the sink as it arrives."""
+"""Runs a sync: a bounded set of workers on one line of units, every page into the sink as it arrives."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import date
+from copy import copy
+from functools import partial
+from itertools import islice
+
+from attrs import evolve
 
 from pinwheel_async._clock import Clock
-from pinwheel_async._gate import background
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import (
     ClosedError,
     ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
     PinwheelError,
     SinkError,
     SupersededError,
     UnauthorizedError,
 )
-from pinwheel_async.products import PRODUCTS, Product
-from pinwheel_async.sync._plan import Accounts, Plan, from_day, make_plan
-from pinwheel_async.sync._reading import PAGE_LIMIT, Reading, Unit, pages, read
-from pinwheel_async.sync._report import Progress, SyncReport
-from pinwheel_async.sync._sink import Batch, Sink
+from pinwheel_async.models.account import Account
+from pinwheel_async.products import Product
+from pinwheel_async.sync._changes import Rule
+from pinwheel_async.sync._kept import load_failures, load_refetch, save_failures, save_refetch
+from pinwheel_async.sync._line import Line
+from pinwheel_async.sync._plan import Accounts, Plan, from_day
+from pinwheel_async.sync._reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, pages, read
+from pinwheel_async.sync._report import Progress
+from pinwheel_async.sync._sink import Batch, Mark, Sink, Store
 from pinwheel_async.sync._tally import Tally
 
 # No account would fare better after one of these.
 _FATAL = (UnauthorizedError, ForbiddenError, ClosedError, SinkError)
 
-# While one page of accounts is fetched, every worker finishes about one unit.
-_LOOK_AHEAD = 4
+_TELL_EVERY_S = 1.0
+
+_Marks = Mapping[tuple[str, Product], Mark]
 
 logger = logging.getLogger("pinwheel_async.sync")
-
-
-async def sync(
-    pinwheel: Pinwheel,
-    sink: Sink,
-    *,
-    products: Iterable[Product] = PRODUCTS,
-    accounts: Accounts | None = None,
-    concurrency: int | None = None,
-    on_progress: Callable[[Progress], object] | None = None,
-    from_pay_date: date | None = None,
-    from_start_date: date | None = None,
-) -> SyncReport:
-    """Fetch products of many accounts and store them.
-
-    Any number of accounts takes the same memory: ids are taken from the list as they are needed, and a page is stored
-    before the next one of its list is fetched. Other calls of the same client go before those of a sync. Running it
-    again changes nothing that did not change at the source.
-
-    What fails ends one product of one account and stands in the report. A 404 is no failure: the account does not have
-    the data, or not yet.
-
-    Args:
-        pinwheel: An open client.
-        sink: Where to put the pages; it is opened and closed here.
-        products: What to fetch of each account. Tax forms come as in their list, without documents.
-        accounts: Ids, also from an async iterable; all accounts of the workspace if None, and then the accounts
-            themselves are stored, too.
-        concurrency: Most products of accounts under way at once; as many as the client has requests in flight, at
-            most 64, if None.
-        on_progress: Called in the event loop at most ten times a second, and at the end; must not block.
-        from_pay_date: Only paystubs with a pay date after this day; whether the day itself counts is not documented.
-        from_start_date: Only shifts that start on this day or later.
-
-    Returns:
-        What was stored, what was missing and what failed.
-
-    Raises:
-        RequestError: An argument that cannot be meant; nothing was sent.
-        UnauthorizedError: The secret does not fit the environment.
-        ForbiddenError: The key may not read this.
-        ClosedError: The client was closed.
-        SinkError: The sink could not store. Other exceptions of a sink pass as they are.
-        PinwheelError: The accounts could not be listed.
-    """
-    plan = make_plan(
-        products=products,
-        accounts=accounts,
-        concurrency=concurrency,
-        ceiling=pinwheel.settings.concurrency,
-        from_pay_date=from_pay_date,
-        from_start_date=from_start_date,
-    )
-    run = Run(pinwheel, sink, plan, on_progress)
-    await sink.open()
-    try:
-        with background():
-            await run.run()
-    except BaseException:
-        await _give_up(sink)
-        raise
-    await sink.close(complete=True)
-    return run.tally.report()
-
-
-async def _give_up(sink: Sink) -> None:
-    try:
-        await sink.close(complete=False)
-    except Exception as error:  # noqa: BLE001  # what ended the run is what the caller has to see
-        logger.warning(
-            "the sink of a failed sync did not close: %s", type(error).__name__, extra={"event": "sync_sink_not_closed"}
-        )
 
 
 class Run:
     """One run, from the first account to the last page."""
 
     def __init__(
-        self, pinwheel: Pinwheel, sink: Sink, plan: Plan, on_progress: Callable[[Progress], object] | None
+        self,
+        pinwheel: Pinwheel,
+        sink: Sink,
+        plan: Plan,
+        on_progress: Callable[[Progress], object] | None,
+        *,
+        stop: asyncio.Event | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.tally = Tally(plan.products, plan.accounts_total, on_progress)
+        """Prepare a run.
+
+        Args:
+            pinwheel: An open client.
+            sink: An open sink.
+            plan: What to fetch.
+            on_progress: Called now and then.
+            stop: Ends the run when it is set.
+            clock: What time it is.
+        """
+        self.tally = Tally(plan.products, plan.accounts_total, on_progress, paused_s=lambda: pinwheel.paused_s)
         self._pinwheel = pinwheel
         self._sink = sink
+        self._store = sink if isinstance(sink, Store) else None
         self._plan = plan
-        self._now = Clock().now
-        self._units: asyncio.Queue[Unit | None] = asyncio.Queue(_LOOK_AHEAD * plan.workers)
+        self._stop = stop
+        self._on_progress = on_progress is not None
+        clock = clock or Clock()
+        self._now, self._sleep = clock.now, clock.sleep
+        self._rule = Rule(recheck_before=self._now() - plan.recheck_after)
+        self._refetches = self._store is not None and not plan.changed_only and not plan.retry_failed
+        self._failed: dict[Unit, str] = {}
+        """What failed and was not read since, in earlier runs and in this one."""
+        self._wanted: frozenset[Unit] | None = None
+        """The only units to read; null for all."""
+        self._pages_listed = 0
+        self._line = Line(plan.workers)
+        if plan.dry_run:
+            self.tally.planned = Counter()
 
     async def run(self) -> None:
-        """Fetch everything.
+        """Fetch everything, or what can be fetched until the run is stopped.
 
         Raises:
             Exception: The first thing that ended the run, as it was raised.
         """
+        accounts = await self._recall()
+        before = dict(self._failed)
+        error: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._line_up(), name="pinwheel-sync-accounts")
-                for number in range(self._plan.workers):
-                    group.create_task(self._work(), name=f"pinwheel-sync-{number}")
+                tasks = [
+                    group.create_task(self._line.work(), name=f"pinwheel-sync-{number}")
+                    for number in range(self._plan.workers)
+                ]
+                if self._on_progress:
+                    tasks.append(group.create_task(self._tell(), name="pinwheel-sync-progress"))
+                if self._stop is not None:
+                    tasks.append(group.create_task(_wait(self._stop), name="pinwheel-sync-stop"))
+                group.create_task(self._line_up(accounts, tasks), name="pinwheel-sync-accounts")
         except BaseExceptionGroup as failed:
-            error = failed.exceptions[0]
-        else:
-            return
-        raise error
+            error = next((one for one in failed.exceptions if not isinstance(one, _StopError)), None)
+            self.tally.stopped = True
+        if error is not None:
+            raise error
+        await self._keep(before)
 
-    async def _line_up(self) -> None:
+    async def _tell(self) -> None:
+        """Tell how far the run is, also while nothing is done because the server asked to wait."""
+        while True:
+            await self._sleep(_TELL_EVERY_S)
+            self.tally.tell_if_due()
+
+    async def _recall(self) -> Accounts | None:
+        """Look up what earlier runs left; return the accounts to visit."""
+        if self._store is None:
+            return self._plan.accounts
+        self._failed = await load_failures(self._store)
+        if self._refetches:
+            began = await load_refetch(self._store, self._now()) or self._now()
+            self._rule = evolve(self._rule, forget_before=began)
+            if not self._plan.dry_run:
+                await save_refetch(self._store, began)
+        if not self._plan.retry_failed:
+            return self._plan.accounts
+        self._wanted = frozenset(unit for unit in self._failed if unit.product in self._plan.products)
+        accounts = dict.fromkeys(unit.account_id for unit in self._failed if unit in self._wanted)
+        self.tally.accounts_total, self.tally.units_total = len(accounts), len(self._wanted)
+        return accounts
+
+    async def _keep(self, failed_before: Mapping[Unit, str]) -> None:
+        """Leave behind what the next run has to know."""
+        if self._store is None or self._plan.dry_run:
+            return
+        if self._failed != failed_before:
+            await save_failures(self._store, self._failed)
+        if self._refetches and not self.tally.stopped:
+            await save_refetch(self._store, None)
+
+    async def _line_up(self, accounts: Accounts | None, workers: Sequence[asyncio.Task[None]]) -> None:
         """Hand out the units of every account, never many more than the workers are about to take."""
-        accounts = self._plan.accounts
         if accounts is None:
             await self._list()
-        elif isinstance(accounts, AsyncIterable):
-            async for account_id in accounts:
-                await self._add(account_id)
         else:
-            for account_id in accounts:
-                await self._add(account_id)
+            async for ids in _chunks(accounts):
+                await self._take(ids)
         self.tally.accounts_total = self.tally.accounts_seen
-        await self._units.put(None)
+        await self._line.finish()
+        for one in workers:
+            one.cancel()
 
     async def _list(self) -> None:
+        """List the accounts, and begin anew if the cursor is refused: what was read by then is not due any more."""
+        for restarts in range(RESTARTS + 1):
+            self._pages_listed = 0
+            try:
+                return await self._list_once()
+            except InvalidRequestError:
+                if self._store is None or not self._pages_listed or restarts == RESTARTS:
+                    raise
+                logger.warning("the list of accounts begins anew", extra={"event": "sync_accounts_restarted"})
+                await self._line.finish()
+        return None
+
+    async def _list_once(self) -> None:
         """List the accounts, store them, and hand out their units, page by page."""
-        first = True
         async with aclosing(pages(self._pinwheel.accounts.list(limit=PAGE_LIMIT))) as found:
             async for page in found:
+                self.tally.would_ask("accounts")
                 known = tuple([one for one in page.data if one.id])
                 if len(known) < len(page.data):
                     logger.warning("accounts without an id are left out", extra={"event": "sync_account_without_id"})
-                last = not page.next_cursor
-                await self._store(Batch(kind="accounts", account_id=None, items=known, first=first, last=last))
-                first = False
+                await self._write(known, first=not self._pages_listed, last=not page.next_cursor)
+                self._pages_listed += 1
+                marks = await self._marks([one.id for one in known])
                 for account in known:
-                    await self._add(account.id)
+                    self.tally.accounts_seen += 1
+                    for reading in self._due(account.id, account, marks):
+                        await self._line.append(partial(self._fetch, reading))
 
-    async def _add(self, account_id: str) -> None:
-        self.tally.accounts_seen += 1
-        for product in self._plan.products:
-            await self._units.put(Unit(account_id, product))
+    async def _take(self, ids: Sequence[str]) -> None:
+        """Hand out the units of accounts that are given by id."""
+        marks = await self._marks(ids)
+        for account_id in ids:
+            self.tally.accounts_seen += 1
+            if self._store is not None:
+                await self._line.append(partial(self._look_up, account_id, marks))
+                continue
+            for reading in self._due(account_id, None, marks):
+                await self._line.append(partial(self._fetch, reading))
 
-    async def _work(self) -> None:
-        while (unit := await self._units.get()) is not None:
-            await self._fetch(unit)
-        await self._units.put(None)  # for the next worker
-
-    async def _fetch(self, unit: Unit) -> None:
-        reading = Reading(unit=unit, from_day=from_day(self._plan, unit.product))
+    async def _look_up(self, account_id: str, marks: _Marks) -> None:
+        """Get an account, store it, and hand out its units: when its data last changed, only the account says."""
+        self.tally.would_ask("accounts")
         try:
-            ended = await read(self._pinwheel, self._sink, reading, now=self._now, stored=self.tally.stored)
-        except SupersededError as error:  # again and again: no harm is done, and the sink is well
-            self.tally.failed(unit, error)
+            account = await self._pinwheel.accounts.get(account_id)
+            await self._write((account,), first=False, last=False)
+        except NotFoundError:
+            for unit in self._units(account_id):
+                self._ended(unit, "missing")
         except _FATAL:
             raise
         except PinwheelError as error:
-            self.tally.failed(unit, error)
+            for unit in self._units(account_id):
+                self._fail(unit, copy(error))
         else:
-            self.tally.ended(unit, ended)
+            for reading in self._due(account_id, account, marks):
+                self._line.insert(partial(self._fetch, reading))
 
-    async def _store(self, batch: Batch) -> None:
-        await self._sink.write(batch)
-        self.tally.stored(batch)
+    async def _marks(self, ids: Sequence[str]) -> _Marks:
+        return {} if self._store is None else await self._store.marks(ids)
+
+    async def _write(self, accounts: tuple[Account, ...], *, first: bool, last: bool) -> None:
+        """Store accounts."""
+        if not self._plan.dry_run:
+            batch = Batch(kind="accounts", account_id=None, items=accounts, first=first, last=last)
+            await self._sink.write(batch)
+            self.tally.stored(batch)
+
+    def _units(self, account_id: str) -> Iterator[Unit]:
+        """Yield the units of an account that the run is about."""
+        for product in self._plan.products:
+            unit = Unit(account_id, product)
+            if self._wanted is None or unit in self._wanted:
+                yield unit
+
+    def _due(self, account_id: str, account: Account | None, marks: _Marks) -> Iterator[Reading]:
+        """Yield what is to be read of an account, and count what is not."""
+        for unit in self._units(account_id):
+            reading = Reading(
+                unit=unit,
+                data_updated_at=getattr(account.data_updated_at, unit.product, None) if account else None,
+                from_day=from_day(self._plan, unit.product),
+                mark=self._rule.counting(marks.get((account_id, unit.product))),
+            )
+            if self._wanted is None and not self._rule.is_due(reading):
+                self._failed.pop(unit, None)
+                self.tally.unchanged(unit)
+            elif self._plan.dry_run:
+                self.tally.would_read(unit)
+            else:
+                yield reading
+
+    async def _fetch(self, reading: Reading) -> None:
+        unit = reading.unit
+        self.tally.in_flight += 1
+        self.tally.resumed += reading.cursor is not None
+        try:
+            ended = await read(self._pinwheel, self._sink, reading, now=self._now, stored=self.tally.stored)
+        except SupersededError as error:  # again and again: no harm is done, and the sink is well
+            self._fail(unit, error)
+        except _FATAL:
+            raise
+        except PinwheelError as error:
+            self._fail(unit, error)
+        else:
+            self._ended(unit, ended)
+        finally:
+            self.tally.in_flight -= 1
+
+    def _ended(self, unit: Unit, how: Ended) -> None:
+        self._failed.pop(unit, None)
+        self.tally.ended(unit, how)
+
+    def _fail(self, unit: Unit, error: PinwheelError) -> None:
+        self._failed[unit] = type(error).__name__
+        self.tally.failed(unit, error)
+
+
+class _StopError(Exception):
+    """The run was asked to stop."""
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _StopError
+
+
+async def _chunks(accounts: Accounts) -> AsyncIterator[tuple[str, ...]]:
+    """Yield ids in groups as large as a page; those that still come, one by one, because nobody knows when."""
+    if isinstance(accounts, AsyncIterable):
+        async for one in accounts:
+            yield (one,)
+        return
+    ids = iter(accounts)
+    while chunk := tuple(islice(ids, PAGE_LIMIT)):
+        yield chunk

@@ -29,7 +29,7 @@ class Mark:
     begun_at: datetime
     """When this reading began, in UTC, by the clock of the machine that reads. Of two readings the newer one counts."""
     reached: Reached
-    data_updated_at: datetime | None = None
+    data_updated_at: datetime | None = field(default=None, repr=False)
     """When the data had last changed as the account said before the reading began; null if it did not say."""
     from_day: date | None = None
     """Only objects after this day were asked for; null if all."""

@@ -1,114 +1,162 @@
-"""A sink that keeps everything in real tables of SQLite or PostgreSQL."""
+"""A store that keeps everything in real tables of SQLite or PostgreSQL."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from datetime import date
+from typing import TypeVar
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Dialect,
-    Engine,
-    Table,
-    create_engine,
-    event,
-    insert,
-    inspect,
-    make_url,
-    select,
-)
-from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy import URL, Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from pinwheel_async.errors import ConfigurationError, DecodeError, PinwheelError, SinkError
+from pinwheel_async.errors import DecodeError, PinwheelError, SinkError, SupersededError
+from pinwheel_async.products import Product
+from pinwheel_async.sync import _sql_ledger as ledger, _sql_purge as purging
 from pinwheel_async.sync._group import GroupWriter
-from pinwheel_async.sync._rows import Layout, Page, Rows
-from pinwheel_async.sync._sink import Batch, Kind
-from pinwheel_async.sync._tables import METADATA, SCHEMA_VERSION, STORED, VERSION, Stored, converter
+from pinwheel_async.sync._ledger import Announcement
+from pinwheel_async.sync._rows import Page
+from pinwheel_async.sync._sink import Batch, Mark
+from pinwheel_async.sync._sql_database import Database, connect, cursor_of, lock, place, reason_of
+from pinwheel_async.sync._sql_schema import prepare
+from pinwheel_async.sync._sql_write import Writer
 from pinwheel_async.sync._unstorable import unstorable
-from pinwheel_async.sync._upsert import TableSql
 
-_DRIVERS = {
-    "sqlite": "sqlite",
-    "sqlite+aiosqlite": "sqlite",
-    "sqlite+pysqlite": "sqlite",
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-}
-"""The driver that is used for the one that a URL names."""
+T = TypeVar("T")
 
-_SQLITE = {"timeout": 30, "cached_statements": 1_000}
-"""Seconds to wait while another process writes to the same file; and room for every statement there is."""
+_IS_THERE = "UniqueViolationError"
+"""What PostgreSQL says when rows are there that this library did not write."""
 
 
 class SqlSink:
     """Keeps accounts and products in tables: one for each kind of object, and one for each kind of line in it.
 
-    Objects are stored under the API's ids: fetching them again updates them, and their lines are replaced. The tables
-    are made when they are not there, and a column that a newer version of this library knows is added. All pages that
-    wait are stored in one transaction; a page's `write` returns when it is committed.
+    Objects are stored under the API's ids: fetching them again updates them, and their lines are replaced; what the API
+    does not list any more is removed when a list has been read to its end. The tables are made when they are not there,
+    and those of an earlier version of this library are brought up to date. All pages that wait are stored in one
+    transaction, each with its mark; a page's `write` returns when it is committed.
 
-    On SQLite, a power failure may cost the last transactions, never the database: everything can be fetched again. A
-    new file can be read by its owner only.
+    Several processes may write into one database. On SQLite, a power failure may cost the last transactions, never the
+    database: everything can be fetched again. A new file can be read by its owner only.
+
+    Everything but making one raises `SinkError` if the database cannot do it, or if the sink is not open.
     """
 
-    def __init__(self, database: str | URL | AsyncEngine) -> None:
+    def __init__(self, database: str | URL | AsyncEngine, *, keep_deleted: bool = False, raw: bool = False) -> None:
         """Describe the sink; nothing is opened yet.
 
         Args:
             database: URL such as `sqlite+aiosqlite:///payroll.db` or `postgresql+asyncpg://user@host/name`, or an
                 engine of your own, which stays open. SQLite is opened by Python's own driver, in a thread, whichever
                 driver its URL names; make engines with `hide_parameters=True`, or their errors show what they hold.
+            keep_deleted: Whether paystubs, shifts and tax forms that the API does not list any more stay, with lines.
+                Their `deleted_at` says when the reading began that did not find them; it is null again if they come
+                back.
+            raw: Whether the column `raw` keeps each object as JSON, every field of it but the links to files.
 
         Raises:
             ConfigurationError: No such URL, or no SQLite or PostgreSQL.
         """
-        self._place = database if isinstance(database, AsyncEngine) else _url(database)
-        self._database: _Database | None = None
-        self._writer: GroupWriter[Page] | None = None
-        self._layouts: dict[Kind, Layout] = {}
+        self._place = place(database)
+        self._keep_deleted = keep_deleted
+        self._raw = raw
+        self._database: Database | None = None
+        self._writer: Writer  # made when it is known what the database is
+        self._group: GroupWriter[Page] | None = None
 
     async def open(self) -> None:
-        """Connect, and make or extend the tables.
+        """Connect, and make the tables or bring them up to date.
 
         Raises:
-            SinkError: The database cannot be used.
+            SinkError: The database cannot be used, or its tables are of a newer version than this library.
             ConfigurationError: The driver is not installed.
         """
-        database = self._database = _open(self._place)
+        database = self._database = connect(self._place)
         try:
-            problem = await self._try(_prepare)
-        except asyncio.CancelledError:
+            await self._run("the database cannot be used", prepare)
+        except BaseException:
             await self._disconnect()
             raise
-        if problem:
-            await self._disconnect()
-            raise SinkError("the database cannot be used", reason=problem)
-        self._layouts = {kind: _layout(one, database.dialect) for kind, one in STORED.items()}
-        self._writer = GroupWriter(self._store)
-
-    async def write(self, batch: Batch) -> None:
-        """Store a page; return when it is committed.
-
-        Raises:
-            SinkError: The database did not take it.
-            DecodeError: No database can take it: an object without id, or a number beyond 64 bits.
-        """
-        if self._writer is None:
-            raise SinkError("the sink is not open", reason="closed")
-        await self._writer.write(self._page(batch))
+        self._writer = Writer(database.dialect, keep_deleted=self._keep_deleted, raw=self._raw)
+        self._group = GroupWriter(self._store)
 
     async def close(self, *, complete: bool) -> None:  # noqa: ARG002  # every page stands for itself
         """Store what still waits, and disconnect."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.close()
+        group, self._group = self._group, None
+        if group is not None:
+            await group.close()
         await self._disconnect()
+
+    async def write(self, batch: Batch) -> None:
+        """Store a page with its mark; return when both are committed.
+
+        Raises:
+            SinkError: The database did not take it.
+            SupersededError: A newer reading is stored already.
+            DecodeError: No database can take it: an object without id, or a number beyond 64 bits.
+        """
+        if self._group is None:
+            raise SinkError("the sink is not open", reason="closed")
+        await self._group.write(self._page(batch))
+
+    async def marks(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Mark]:
+        """Return the marks of some accounts, by account and product; what was never read is not there."""
+        return await self._read(lambda connection: ledger.marks(connection, account_ids))
+
+    async def load(self, key: str) -> bytes | None:
+        """Return a small value that was saved beside the data."""
+        return await self._read(lambda connection: ledger.load(connection, key))
+
+    async def save(self, key: str, value: bytes | None) -> None:
+        """Save a small value beside the data; None removes it."""
+        await self._run("the database did not keep a value", lambda connection: ledger.save(connection, key, value))
+
+    async def announce(self, announcement: Announcement) -> None:
+        """Keep an announcement; one whose event id is there already changes nothing."""
+        problem = "the database did not keep an announcement"
+        await self._run(problem, lambda connection: ledger.announce(connection, announcement))
+
+    async def announced(self, account_id: str, product: Product) -> Sequence[Announcement]:
+        """Return what was announced of a product of an account, in order of `announced_at`."""
+        return await self._read(lambda connection: ledger.announced(connection, account_id, product))
+
+    async def announced_units(
+        self, after: tuple[str, Product] | None = None, limit: int = 1_000
+    ) -> Sequence[tuple[str, Product]]:
+        """Return accounts and products with announcements, in order, the first ones behind *after*."""
+        return await self._read(lambda connection: ledger.announced_units(connection, after, limit))
+
+    async def held(self, account_id: str, product: Product) -> frozenset[str]:
+        """Return the ids of the objects that are stored of a product of an account, deleted ones left out."""
+        return await self._read(lambda connection: ledger.held(connection, account_id, product))
+
+    async def accounts_of(self, end_user_id: str) -> Sequence[str]:
+        """Return the ids of the accounts of an end user, as far as accounts are stored."""
+        return await self._read(lambda connection: purging.accounts_of(connection, end_user_id))
+
+    async def purge(self, account_id: str) -> Mapping[str, int]:
+        """Remove everything of an account in one transaction: data, lines, marks and announcements.
+
+        The account is fetched again by a sync that visits it: delete it at the source first.
+
+        Returns:
+            Rows that were removed, for every table that holds something of accounts.
+        """
+        problem = "the database did not remove an account"
+        return await self._run(problem, lambda connection: purging.purge(connection, account_id))
+
+    async def remains(self, account_id: str) -> Mapping[str, int]:
+        """Count the rows of an account, for every table that holds something of accounts."""
+        return await self._read(lambda connection: purging.remains(connection, account_id))
+
+    async def purge_before(self, day: date) -> Mapping[str, int]:
+        """Remove paystubs paid, shifts begun and tax forms of years ended before a day, with their lines.
+
+        A sync that asks for all of them brings them back: bound it by `from_pay_date` and `from_start_date`.
+
+        Returns:
+            Rows that were removed, by table.
+        """
+        problem = "the database did not remove what is old"
+        return await self._run(problem, lambda connection: purging.purge_before(connection, day))
 
     async def _disconnect(self) -> None:
         database, self._database = self._database, None
@@ -119,188 +167,51 @@ class SqlSink:
         """Turn a page into rows.
 
         Raises:
-            DecodeError: It holds a moment beyond the calendar.
+            DecodeError: It holds a moment beyond the calendar, or what is no JSON.
         """
-        with suppress(OverflowError):
-            return self._layouts[batch.kind].page(batch)
+        with suppress(OverflowError, UnicodeEncodeError):
+            return self._writer.page(batch)
         raise DecodeError(where=batch.kind, paths=unstorable(batch))
 
     async def _store(self, pages: Sequence[Page]) -> list[Exception | None]:
         """Store a group of pages in one transaction; what no database takes must not take the others with it."""
-        problem = await self._try(lambda connection: self._write(connection, pages))
-        if not problem:
-            return [None] * len(pages)
-        refused = {one: paths for one in pages if (paths := unstorable(one.batch))}
-        others = [one for one in pages if one not in refused]
-        if refused and others:
-            problem = await self._try(lambda connection: self._write(connection, others))
-        return [_outcome(one, refused.get(one), problem) for one in pages]
+        outcomes = await self._try(pages)
+        if any(type(one) is SinkError for one in outcomes.values()):
+            refused = {one: paths for one in pages if (paths := unstorable(one.batch))}
+            others = [one for one in pages if one not in refused]
+            if others and (refused or any(getattr(one, "reason", "") == _IS_THERE for one in outcomes.values())):
+                outcomes = await self._try(others, trusting=False)
+            outcomes |= {one: DecodeError(where=one.batch.kind, paths=paths) for one, paths in refused.items()}
+        return [outcomes.get(one) for one in pages]
 
-    def _write(self, connection: Connection, pages: Sequence[Page]) -> None:
-        cursor = connection.connection.cursor()
-        for kind, layout in self._layouts.items():
-            for some in _without_repetition([one for one in pages if one.batch.kind == kind]):
-                layout.write(cursor, some)
+    async def _try(self, pages: Sequence[Page], *, trusting: bool = True) -> dict[Page, PinwheelError]:
+        """Store pages; return what kept which of them from being stored."""
 
-    async def _try(self, work: Callable[[Connection], None]) -> str | None:
-        """Do something in a transaction; return what went wrong, without the values that the driver's errors hold."""
-        if self._database is None:
-            return "closed"
+        def write(connection: Connection) -> Collection[Page]:
+            lock(connection, {(one.batch.kind, one.account_id) for one in pages})
+            return self._writer.write(cursor_of(connection), pages, trusting=trusting)
+
         try:
-            await self._database.run(work)
+            superseded = await self._run("the database did not store a page", write)
+        except SinkError as error:
+            reason = error.reason
+        else:
+            return {one: SupersededError() for one in superseded}
+        return {one: SinkError("the database did not store a page", reason=reason) for one in pages}
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        return await self._run("the database cannot be read", work)
+
+    async def _run(self, problem: str, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction.
+
+        Raises:
+            SinkError: It did not work; without the values that the driver's errors hold.
+        """
+        if self._database is None:
+            raise SinkError("the sink is not open", reason="closed")
+        try:
+            return await self._database.run(work)
         except Exception as error:  # noqa: BLE001  # whatever a driver raises, nothing of it may get out
-            return _reason(error)
-        return None
-
-
-def _without_repetition(pages: Sequence[Page]) -> list[list[Page]]:
-    """Divide pages so that no account is twice in one part: a statement must not meet the same object twice.
-
-    Pages are sorted by account, so that two syncs into one database wait for each other in the same order.
-    """
-    parts: list[dict[str | None, Page]] = []
-    for page in sorted(pages, key=lambda one: one.batch.account_id or ""):
-        account = page.batch.account_id
-        part = next((one for one in parts if account not in one), None)
-        if part is None:
-            parts.append(part := {})
-        part[account] = page
-    return [list(one.values()) for one in parts]
-
-
-def _outcome(page: Page, paths: tuple[str, ...] | None, problem: str | None) -> PinwheelError | None:
-    if paths:
-        return DecodeError(where=page.batch.kind, paths=paths)
-    return SinkError("the database did not store a page", reason=problem) if problem else None
-
-
-def _layout(stored: Stored, dialect: Dialect) -> Layout:
-    return Layout(_rows(stored.table, dialect), [(one.attribute, _rows(one.table, dialect)) for one in stored.parts])
-
-
-def _rows(table: Table, dialect: Dialect) -> Rows:
-    quoted = dialect.identifier_preparer
-    columns = [quoted.format_column(one) for one in table.columns]
-    sources = [one for one in table.columns if "attribute" in one.info]
-    sql = TableSql(quoted.format_table(table), columns, len(table.primary_key), dialect.paramstyle)
-    return Rows(sql, [one.info["attribute"] for one in sources], [converter(one, dialect) for one in sources])
-
-
-def _prepare(connection: Connection) -> None:
-    """Make the tables, or add the columns that are new."""
-    if inspect(connection).has_table(VERSION.name):
-        version = connection.scalar(select(VERSION.c.version))
-        if version not in {None, SCHEMA_VERSION}:
-            raise SinkError("", reason=f"its tables are of version {version}, not {SCHEMA_VERSION}")
-    METADATA.create_all(connection)
-    if connection.scalar(select(VERSION.c.version)) is None:
-        connection.execute(insert(VERSION).values(version=SCHEMA_VERSION))
-    there = inspect(connection)
-    for table in METADATA.sorted_tables:
-        known = {one["name"] for one in there.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in known:
-                name = connection.dialect.identifier_preparer.format_table(table)
-                text = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {text}")
-
-
-def _reason(error: Exception) -> str:
-    """Name what went wrong, by what the driver calls it; its text may hold values."""
-    if isinstance(error, SinkError):
-        return error.reason
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    name: str | None = getattr(cause, "sqlite_errorname", None)
-    return name or type(cause.__cause__ or cause).__name__
-
-
-class _Database(Protocol):
-    """Runs work in transactions."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """How the database wants to be talked to."""
-        ...
-
-    async def run(self, work: Callable[[Connection], None]) -> None:
-        """Do something in a transaction of its own."""
-        ...
-
-    async def close(self) -> None:
-        """Disconnect."""
-        ...
-
-
-class _InLoop:
-    """A database whose driver is asynchronous."""
-
-    def __init__(self, engine: AsyncEngine, *, owned: bool) -> None:
-        self._engine = engine
-        self._owned = owned
-        self.dialect: Dialect = engine.dialect
-
-    async def run(self, work: Callable[[Connection], None]) -> None:
-        async with self._engine.begin() as connection:
-            await connection.run_sync(work)
-
-    async def close(self) -> None:
-        if self._owned:
-            await self._engine.dispose()
-
-
-class _InThread:
-    """SQLite in a thread of its own: one hop for a transaction; an asynchronous driver takes one per statement."""
-
-    def __init__(self, url: URL) -> None:
-        self._engine = create_engine(url, hide_parameters=True, connect_args=_SQLITE)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pinwheel-sync-sqlite")
-        self.dialect: Dialect = self._engine.dialect
-        _tune(self._engine, url)
-
-    async def run(self, work: Callable[[Connection], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
-
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown()
-
-    def _run(self, work: Callable[[Connection], None]) -> None:
-        with self._engine.begin() as connection:
-            work(connection)
-
-
-def _tune(engine: Engine, url: URL) -> None:
-    """Set up each connection, and keep a new file to its owner."""
-
-    @event.listens_for(engine, "do_connect")
-    def create_file(*_: object) -> None:
-        name = url.database
-        if name and name != ":memory:" and not name.startswith("file:") and not Path(name).exists():
-            Path(name).touch(mode=0o600)
-
-    @event.listens_for(engine, "connect")
-    def set_pragmas(connection: Any, _: object) -> None:
-        # With WAL others can read meanwhile. NORMAL: what a power failure takes can be fetched again.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def _url(text: str | URL) -> URL:
-    url = None
-    with suppress(ArgumentError):
-        url = make_url(text)
-    if url is None or url.drivername not in _DRIVERS:
-        raise ConfigurationError(
-            "the database must be a URL such as sqlite:///payroll.db or postgresql://user@host/name"
-        )
-    return url.set(drivername=_DRIVERS[url.drivername])
-
-
-def _open(place: URL | AsyncEngine) -> _Database:
-    if isinstance(place, AsyncEngine):
-        return _InLoop(place, owned=False)
-    if place.drivername == "sqlite":
-        return _InThread(place)
-    with suppress(ModuleNotFoundError):
-        return _InLoop(create_async_engine(place, hide_parameters=True), owned=True)
-    raise ConfigurationError("PostgreSQL needs its driver: pip install 'pinwheel-async[postgres]'")
+            reason = reason_of(error)
+        raise SinkError(problem, reason=reason)

@@ -1,16 +1,38 @@
-"""The statements that store rows, as text: many rows each, because each statement costs a round trip and a lock."""
+# ruff: noqa: S608  # the names are this library's own, and values travel beside the text
+"""The statements of one table, as text: each takes any number of rows or keys, because a statement costs a round trip.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+How many values travel at once is where the databases differ: SQLite takes a JSON text of ids and rows one after
+another; PostgreSQL takes arrays, one for each column.
+"""
 
-Values: TypeAlias = Sequence[Any]
-"""Rows one after another, flat."""
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-Statement: TypeAlias = tuple[str, Values]
-"""Text and its parameters."""
+Pairs: TypeAlias = Sequence[tuple[str, Any]]
+"""Accounts with ids of an object."""
 
-# Few sizes, so that a database can keep every statement prepared.
-_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+
+class Cursor(Protocol):
+    """What is needed of a database's cursor."""
+
+    def execute(self, operation: Any, parameters: Any = ..., /) -> Any:
+        """Run a statement."""
+        ...
+
+    def fetchall(self) -> Sequence[Any]:
+        """Return every row that it found."""
+        ...
+
+
+@runtime_checkable
+class CopyCursor(Cursor, Protocol):
+    """A cursor that knows PostgreSQL's way to take in many new rows."""
+
+    def copy(self, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]], /) -> Any:
+        """Insert rows; names as they are, not quoted."""
+        ...
+
 
 PLACEHOLDERS: Mapping[str, Callable[[int], str]] = {
     "qmark": lambda _: "?",
@@ -20,68 +42,134 @@ PLACEHOLDERS: Mapping[str, Callable[[int], str]] = {
 }
 """How a driver wants the nth parameter (from 1) written."""
 
+# Few sizes, so that a database can keep every statement prepared.
+_SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+
 
 class TableSql:
-    """Writes the statements of one table."""
+    """Reads and writes one table of SQLite."""
 
-    def __init__(self, table: str, columns: Sequence[str], key: int, paramstyle: str) -> None:
+    def __init__(
+        self,
+        table: str,
+        columns: Sequence[str],
+        key: int,
+        *,
+        reset: Iterable[str] = (),
+        only: str = "",
+        types: Sequence[str] = (),
+        paramstyle: str = "qmark",
+    ) -> None:
         """Take names as they stand in SQL, quoted where they need it.
 
         Args:
             table: Name of the table.
-            columns: Names of all columns, in the order of the rows. Where rows belong to an account, the first one is
-                the account, and the second one the object that a row is, or is a part of.
+            columns: Names of the columns that are written, in the order of the rows. Where rows belong to an account,
+                the first one is the account, and the second one the object that a row is, or is a part of.
             key: How many of them, from the first on, are the primary key.
+            reset: Columns that become null when a row is written.
+            only: Condition that holds for all rows that are meant.
+            types: The types of the columns, for those who need them.
             paramstyle: How the driver wants parameters written.
         """
-        self._placeholder = PLACEHOLDERS[paramstyle]
         self._width = len(columns)
-        changes = ", ".join(f"{name} = excluded.{name}" for name in columns[key:])
-        # The names are this library's own, and values travel beside the text.
-        self._upsert = (
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ",  # noqa: S608
-            f" ON CONFLICT ({', '.join(columns[:key])}) DO UPDATE SET {changes}",
-        )
-        self._select = f"SELECT DISTINCT {columns[0]} FROM {table} WHERE {columns[0]} IN "  # noqa: S608
-        self._delete = f"DELETE FROM {table} WHERE {columns[0]} = {self._placeholder(1)} AND {columns[1]} IN "  # noqa: S608
-        self._texts: dict[tuple[str, int], str] = {}
+        self._table = table
+        self._columns = columns
+        self._account, self._object = columns[0], columns[min(1, key - 1)]
+        self._only = f" AND {only}" if only else ""
+        self._types = types
+        self._placeholder = PLACEHOLDERS[paramstyle]
+        self._into = f"INSERT INTO {table} ({', '.join(columns)}) "
+        changes = [f"{one} = excluded.{one}" for one in columns[key:]] + [f"{one} = NULL" for one in reset]
+        change = f"UPDATE SET {', '.join(changes)}" if changes else "NOTHING"
+        self._conflict = f" ON CONFLICT ({', '.join(columns[:key])}) DO {change}"
+        self._texts: dict[int, str] = {}
 
-    def upserts(self, rows: Values) -> Iterator[Statement]:
-        """Insert rows, in place of those that have the same key."""
+    def upsert(self, cursor: Cursor, rows: list[Any], *, new: bool = False) -> None:  # noqa: ARG002  # all the same here
+        """Insert rows, in place of those that have the same key.
+
+        Args:
+            cursor: Of the transaction.
+            rows: The values, row after row in one list.
+            new: Whether their keys are expected not to be there; the database may refuse them if they are.
+        """
         start = 0
         for size in _SIZES:
             length = size * self._width
             while len(rows) - start >= length:
-                yield self._upsert_text(size), rows[start : start + length]
+                cursor.execute(self._upsert_text(size), rows[start : start + length])
                 start += length
 
-    def selects(self, accounts: Sequence[str]) -> Iterator[Statement]:
-        """Find which of some accounts have rows."""
-        for some in _filled(accounts):
-            yield self._with_ids(self._select, 0, len(some)), some
+    def of_accounts(self, cursor: Cursor, what: str, accounts: Sequence[str]) -> Sequence[Any]:
+        """Return some columns of the rows of some accounts."""
+        cursor.execute(f"SELECT {what} FROM {self._table} WHERE {self._in_accounts()}", self._many(accounts))
+        return cursor.fetchall()
 
-    def deletes(self, account_id: str, ids: Sequence[Any]) -> Iterator[Statement]:
-        """Delete the rows of some objects of an account."""
-        for some in _filled(ids):
-            yield self._with_ids(self._delete, 1, len(some)), (account_id, *some)
+    def of_objects(self, cursor: Cursor, what: str, pairs: Pairs) -> Sequence[Any]:
+        """Return some columns of the rows of some objects."""
+        cursor.execute(f"SELECT {what} FROM {self._table} WHERE {self._in_objects()}", self._many_pairs(pairs))
+        return cursor.fetchall()
+
+    def delete_accounts(self, cursor: Cursor, accounts: Sequence[str]) -> None:
+        """Delete the rows of some accounts."""
+        if accounts:
+            cursor.execute(f"DELETE FROM {self._table} WHERE {self._in_accounts()}", self._many(accounts))
+
+    def delete_objects(self, cursor: Cursor, pairs: Pairs) -> None:
+        """Delete the rows of some objects."""
+        if pairs:
+            cursor.execute(f"DELETE FROM {self._table} WHERE {self._in_objects()}", self._many_pairs(pairs))
+
+    def change_objects(self, cursor: Cursor, column: str, value: Any, pairs: Pairs) -> None:
+        """Set a column in the rows of some objects."""
+        if pairs:
+            text = f"UPDATE {self._table} SET {column} = {self._placeholder(1)} WHERE {self._in_objects(2)}"
+            cursor.execute(text, (value, *self._many_pairs(pairs)))
 
     def _upsert_text(self, rows: int) -> str:
-        known = self._texts.get(("upsert", rows))
+        known = self._texts.get(rows)
         if known is None:
-            groups = ", ".join(self._group(row * self._width, self._width) for row in range(rows))
-            known = self._texts["upsert", rows] = groups.join(self._upsert)
+            group = f"({', '.join('?' * self._width)})"
+            known = self._texts[rows] = f"{self._into}VALUES {', '.join([group] * rows)}{self._conflict}"
         return known
 
-    def _with_ids(self, text: str, before: int, ids: int) -> str:
-        return self._texts.get((text, ids)) or self._texts.setdefault((text, ids), text + self._group(before, ids))
+    def _in_accounts(self) -> str:
+        return f"{self._account} IN (SELECT value FROM json_each(?)){self._only}"
 
-    def _group(self, before: int, count: int) -> str:
-        return f"({', '.join(self._placeholder(before + number) for number in range(1, count + 1))})"
+    def _in_objects(self, first: int = 1) -> str:  # noqa: ARG002  # parameters are not numbered here
+        pair = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
+        return f"({self._account}, {self._object}) IN (SELECT {pair} FROM json_each(?)){self._only}"
+
+    def _many(self, ids: Sequence[str]) -> Sequence[Any]:
+        return (json.dumps([*ids]),)
+
+    def _many_pairs(self, pairs: Pairs) -> Sequence[Any]:
+        return (json.dumps([*pairs]),)
 
 
-def _filled(ids: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """Divide ids into parts of the few sizes; the last one is filled up by repetition."""
-    for start in range(0, len(ids), _SIZES[0]):
-        some = tuple(ids[start : start + _SIZES[0]])
-        size = next(one for one in reversed(_SIZES) if one >= len(some))
-        yield some + some[-1:] * (size - len(some))
+class PostgresTableSql(TableSql):
+    """Reads and writes one table of PostgreSQL."""
+
+    def upsert(self, cursor: Cursor, rows: list[Any], *, new: bool = False) -> None:
+        """Insert rows: with one statement, or with COPY, which takes a third less of everybody's time."""
+        if new and rows and isinstance(cursor, CopyCursor):
+            values = iter(rows)
+            names = [one.strip('"') for one in self._columns]
+            cursor.copy(self._table.strip('"'), names, zip(*[values] * self._width, strict=True))
+        elif rows:
+            columns = [rows[at :: self._width] for at in range(self._width)]
+            arrays = [f"{self._placeholder(at)}::{kind}[]" for at, kind in enumerate(self._types, 1)]
+            cursor.execute(f"{self._into}SELECT * FROM unnest({', '.join(arrays)}){self._conflict}", columns)
+
+    def _in_accounts(self) -> str:
+        return f"{self._account} = ANY({self._placeholder(1)}::text[]){self._only}"
+
+    def _in_objects(self, first: int = 1) -> str:
+        arrays = f"{self._placeholder(first)}::text[], {self._placeholder(first + 1)}::text[]"
+        return f"({self._account}, {self._object}) IN (SELECT * FROM unnest({arrays})){self._only}"
+
+    def _many(self, ids: Sequence[str]) -> Sequence[Any]:
+        return ([*ids],)
+
+    def _many_pairs(self, pairs: Pairs) -> Sequence[Any]:
+        return ([one for one, _ in pairs], [one for _, one in pairs])

@@ -174,10 +174,6 @@ class World:
         self._deleted.add(item_id)
         self._change(index, product, adds=False)
 
-    def delete_paystub(self, account_id: str, paystub_id: str) -> None:
-        """Delete a paystub; `data_updated_at` moves."""
-        self.delete(account_id, "paystubs", paystub_id)
-
     def records(self, account_id: str, product: Product) -> list[Record]:
         """Return what the fake says about a product now, complete and in its order; links to files are only marks."""
         entries = self.entries(self.index(account_id), product)

@@ -2,12 +2,10 @@
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,112 +20,11 @@ Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
 
 
-@pytest.fixture
-def fake() -> Iterator[FakePinwheel]:
-    """A fake with 8 accounts, in a thread."""
-    with FakePinwheel(accounts=8) as running:
-        yield running
-
-
-@pytest.fixture
-def environment(fake: FakePinwheel) -> dict[str, str]:
-    """The environment of a process that has the fake's secret."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | {"PINWHEEL_API_SECRET": fake.api_secret, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-
-
-@pytest.fixture
-def run(environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run a command line in an empty folder."""
-
-    def call(*arguments: str, **variables: str) -> Done:
-        return subprocess.run(  # our own interpreter
-            [sys.executable, "-W", "error", "-m", "pinwheel_async", *arguments],
-            env=environment | variables,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return call
-
-
-def sync(fake: FakePinwheel, *more: str) -> list[str]:
-    return ["sync", "--database", "payroll.db", "--base-url", fake.base_url, *more]
-
-
 def complaint(done: Done) -> str:
     """Return the one line on stderr."""
     (line,) = done.stderr.splitlines()
     assert line.startswith("pinwheel-async: ")
     return line.removeprefix("pinwheel-async: ")
-
-
-def test_sync(run: Run, fake: FakePinwheel, tmp_path: Path):
-    """`sync` copies every account into the database, prints a table and ends with 0."""
-    done = run(*sync(fake))
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "8 accounts" in done.stdout
-    connection = sqlite3.connect(tmp_path / "payroll.db")
-    assert connection.execute("SELECT count(*) FROM accounts").fetchone() == (8,)
-    expected = sum(len(fake.world.records(one, "paystubs")) for one in fake.world.account_ids())
-    assert connection.execute("SELECT count(*) FROM paystubs").fetchone() == (expected,)
-    connection.close()
-
-
-def test_sync_json(run: Run, fake: FakePinwheel):
-    """`sync --json` prints the report for programs, and nothing else."""
-    done = run(*sync(fake, "--json", "--products", "income", "shifts"))
-
-    report = json.loads(done.stdout)
-    assert done.stderr == ""
-    assert report["ok"]
-    assert report["products"].keys() == {"income", "shifts"}
-
-
-def test_sync_of_some_accounts(run: Run, fake: FakePinwheel):
-    """`sync --accounts` fetches these accounts only, paystubs from a day on."""
-    ids = [fake.world.account_id(1), fake.world.account_id(2)]
-
-    done = run(*sync(fake, "--json", "--from-pay-date", "2026-02-01", "--accounts", *ids))
-
-    assert json.loads(done.stdout)["accounts"] == 2
-    assert fake.counts["list_accounts"] == 0
-    assert any("from_pay_date" in one.query for one in fake.requests)
-
-
-@pytest.mark.parametrize("more", [["--json"], []])
-def test_sync_with_failures(run: Run, fake: FakePinwheel, more: list[str]):
-    """A sync in which an account failed ends with 1 and names it."""
-    account_id = fake.world.account_id(3)
-    fake.script(Fault(status=400), operation="get_income", account_id=account_id)
-
-    done = run(*sync(fake, *more))
-
-    assert done.returncode == 1
-    assert account_id in (done.stdout if more else done.stderr)
-    assert "Traceback" not in done.stderr
-
-
-def test_sync_into_a_url(run: Run, fake: FakePinwheel, tmp_path: Path):
-    """The database may be a URL."""
-    done = run("sync", "--database", f"sqlite:///{tmp_path}/other.db", "--base-url", fake.base_url)
-
-    assert done.returncode == 0
-    assert (tmp_path / "other.db").exists()
-
-
-def test_an_unusable_database(run: Run, fake: FakePinwheel, tmp_path: Path):
-    """A database that cannot be used is one line, and ends with 4."""
-    (tmp_path / "payroll.db").write_bytes(b"no database" * 100)
-
-    done = run(*sync(fake))
-
-    assert done.returncode == 4
-    assert complaint(done) == "the database cannot be used: SQLITE_NOTADB"
 
 
 def test_accounts(run: Run, fake: FakePinwheel):
@@ -210,6 +107,8 @@ def test_a_refused_argument(run: Run, fake: FakePinwheel):
         ["sync"],
         ["sync", "--database", "x", "--products", "paystub"],
         ["sync", "--database", "x", "--concurrency", "0"],
+        ["sync", "--database", "x", "--requests-per-s", "0"],
+        ["sync", "--database", "x", "--retry-failed", "--accounts", "a"],
         ["sync", "--database", "mysql://host/x"],
         ["accounts", "--limit", "0"],
         ["accounts", "--environment", "moon"],
@@ -260,25 +159,6 @@ def test_an_api_failure(run: Run, fake: FakePinwheel):
 
     assert done.returncode == 4
     assert "answered 409" in complaint(done)
-
-
-def test_interrupted(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):
-    """An interrupted sync ends with 130, without a traceback, and what it stored is whole."""
-    fake.storm(1.0, Fault(delay_s=30), operation="list_shifts")
-    command = [sys.executable, "-W", "error", "-m", "pinwheel_async", *sync(fake, "--concurrency", "2")]
-    process = subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    for _ in range(1_000):
-        if fake.counts["list_shifts"] == 2:
-            break
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-
-    assert (process.returncode, stderr) == (130, "pinwheel-async: interrupted\n")
-    connection = sqlite3.connect(tmp_path / "payroll.db")
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert connection.execute("SELECT count(*) FROM incomes").fetchone() == (2,)
-    connection.close()
 
 
 def test_output_that_nobody_reads(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):

@@ -11,7 +11,7 @@ import pytest
 from pinwheel_async import Pinwheel, RetryPolicy
 from pinwheel_async._core.convert import encode
 from pinwheel_async._core.fields import Model
-from pinwheel_async.sync import Batch, MemorySink
+from pinwheel_async.sync import Batch, MemorySink, MemoryStore, SqlSink, Store
 from pinwheel_async.sync._sink import without_link
 from pinwheel_async.testing import FakePinwheel
 
@@ -91,3 +91,12 @@ def settle() -> Callable[[Callable[[], object]], Any]:
                 seen, same = now, same + 1 if now == seen else 0
 
     return wait
+
+
+@pytest.fixture(params=["memory", "sql"])
+def store(request: pytest.FixtureRequest, url: str) -> Callable[[], Store]:
+    """Return a store; what one of them holds, the next one holds, too."""
+    if request.param == "memory":
+        kept = MemoryStore()
+        return lambda: kept
+    return lambda: SqlSink(url)

@@ -38,6 +38,18 @@ async def test_what_waits_is_stored_together():
     assert store.groups == [[1, 2, 3], [4, 5]]
 
 
+async def test_a_group_is_bounded():
+    """However many wait, a group has at most 512 items; they are stored in the order in which they came."""
+    store = Store()
+    writer = GroupWriter(store)
+
+    await asyncio.gather(*map(writer.write, range(1_100)))
+    await writer.close()
+
+    assert [len(one) for one in store.groups] == [512, 512, 76]
+    assert [one for group in store.groups for one in group] == [*range(1_100)]
+
+
 async def test_one_writer_does_not_wait_for_company():
     """A lone item is stored at once."""
     store = Store()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from pinwheel_async import ServerError
+from pinwheel_async.products import Product
 from pinwheel_async.sync import Failure, ProductCounts, SyncReport
 
 
@@ -27,10 +28,13 @@ def test_json(report: SyncReport):
         "ok": False,
         "accounts": 2,
         "items": 1,
+        "unchanged": 0,
         "missing": 0,
+        "resumed": 0,
+        "stopped": False,
         "pages": 3,
         "seconds": 1.235,
-        "products": {"income": {"items": 1, "pages": 1, "complete": 1, "missing": 0, "failed": 1}},
+        "products": {"income": {"items": 1, "pages": 1, "complete": 1, "unchanged": 0, "missing": 0, "failed": 1}},
         "failures": [
             {
                 "account_id": "account",
@@ -39,6 +43,7 @@ def test_json(report: SyncReport):
                 "message": "GET /v1/accounts/{account_id}/income answered 502",
             }
         ],
+        "planned": None,
     }
     assert "\n" not in report.to_json()
 
@@ -55,3 +60,28 @@ def test_nothing_failed():
 
     assert report.ok
     report.raise_for_errors()
+
+
+def test_stopped():
+    """A run that was stopped early is not well, but nothing failed in it."""
+    report = SyncReport(accounts=0, pages=0, seconds=0.0, products={}, stopped=True)
+
+    assert not report.ok
+    report.raise_for_errors()
+
+
+def test_planned_requests():
+    """The report of a dry run says in JSON, too, what it counted."""
+    report = SyncReport(accounts=1, pages=0, seconds=0.0, products={}, planned={"accounts": 1, "income": 1})
+
+    assert report.to_dict()["planned"] == {"accounts": 1, "income": 1}
+
+
+def test_unchanged():
+    """Products that need not be fetched are summed up over all accounts and products."""
+    products: dict[Product, ProductCounts] = {
+        "income": ProductCounts(unchanged=2),
+        "shifts": ProductCounts(unchanged=3),
+    }
+
+    assert SyncReport(accounts=3, pages=1, seconds=0.0, products=products).unchanged == 5

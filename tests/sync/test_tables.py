@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from sqlalchemy import BigInteger, Boolean, Date, Double, MetaData, Text, create_engine, insert, select
+from hypothesis import given, strategies as st
+from sqlalchemy import BigInteger, Boolean, Column, Date, Double, MetaData, Text, create_engine, insert, select
 
 from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year
 from pinwheel_async.models import Document
 from pinwheel_async.models.enums import Currency
 from pinwheel_async.products import PRODUCTS
 from pinwheel_async.sync import METADATA
-from pinwheel_async.sync._tables import STORED, Exact, FileId, Moment, Plain, column_type, stored
+from pinwheel_async.sync._sql_types import Exact, FileId, Moment, Plain, column_type, converter
+from pinwheel_async.sync._tables import STORED, stored
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,11 @@ def test_tables():
         "paystub_taxes",
         "paystub_time_off",
         "paystubs",
+        "pinwheel_announcements",
+        "pinwheel_leftovers",
+        "pinwheel_marks",
         "pinwheel_schema",
+        "pinwheel_values",
         "shift_earnings",
         "shift_timestamps",
         "shifts",
@@ -99,7 +105,7 @@ def test_a_new_field_is_a_new_column():
     """A model's table needs no list of columns; key and account come first."""
     table = stored("pets", Pet, metadata=MetaData()).table
 
-    assert [one.name for one in table.columns] == ["account_id", "id", "price", "born_at", "toys"]
+    assert [one.name for one in table.columns] == ["account_id", "id", "price", "born_at", "toys", "raw"]
 
 
 def test_values_come_back_exactly():
@@ -122,6 +128,25 @@ def test_values_come_back_exactly():
     assert found.toys == [
         {"id": "ball", "download_url": None, "download_url_expiration": "2026-01-31T23:30:00.000007-07:00"}
     ]
+
+
+@given(
+    st.datetimes(timezones=st.timezones() | st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)),
+    st.integers(0, 1),
+)
+def test_moments_as_text(moment: datetime, fold: int):
+    """SQLite gets moments as Python writes them in UTC, and none that are beyond the calendar."""
+    moment = moment.replace(fold=fold)
+    text = converter(Column("moment", Moment), create_engine("sqlite://").dialect)
+    assert text is not None
+
+    try:
+        expected = moment.astimezone(UTC).isoformat(timespec="microseconds")
+    except OverflowError:
+        with pytest.raises(OverflowError):
+            text(moment)
+    else:
+        assert text(moment) == expected
 
 
 def test_nulls_stay_null():

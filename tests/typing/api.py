@@ -4,7 +4,7 @@ An `ignore` here is a promise too: both checkers report one that is not needed.
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, assert_type
 
@@ -57,8 +57,29 @@ from pinwheel_async.models import (
     VerificationReportVOIE,
     Webhook,
 )
-from pinwheel_async.sync import Batch, Failure, MemorySink, ProductCounts, Progress, Sink, SqlSink, SyncReport, sync
+from pinwheel_async.sync import (
+    Batch,
+    Failure,
+    Kind,
+    LedgerEntry,
+    LedgerStore,
+    MemorySink,
+    MemoryStore,
+    Mirror,
+    ProductCounts,
+    ProductStatus,
+    Progress,
+    Reconciliation,
+    Sink,
+    SqlSink,
+    SyncReport,
+    export,
+    purge,
+    status,
+    sync,
+)
 from pinwheel_async.testing import FakePinwheel, Fault, World, make, make_paystub
+from pinwheel_async.webhooks import Router
 
 
 async def client(session: aiohttp.ClientSession) -> None:
@@ -193,9 +214,29 @@ async def bulk(pinwheel: Pinwheel) -> None:
     assert_type(report.failures[0].error, PinwheelError)
     await sync(pinwheel, MemorySink(), accounts=["account"], on_progress=show_progress)
     await sync(pinwheel, Printer(), products=PRODUCTS)
+    await sync(pinwheel, MemoryStore(), changed_only=False, retry_failed=True, recheck_after=timedelta(days=1))
+    assert_type(report.planned, Mapping[Kind, int] | None)
+    assert_type(await export("sqlite://", "folder", format="csv"), dict[str, int])
+    assert_type((await status("sqlite://")).products, Mapping[Product, ProductStatus])
+    assert_type((await purge("sqlite://", account_id="account")).remaining, Mapping[str, int])
 
+    await sync(pinwheel, Printer(), changed_only="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await export("sqlite://", "folder", format="xml")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await sync(pinwheel, SqlSink("sqlite://"), products=("pay",))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await sync(pinwheel, object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def mirror(pinwheel: Pinwheel, router: Router) -> None:
+    """A mirror takes a store that keeps announcements, and gives a router."""
+    async with Mirror(pinwheel, SqlSink("sqlite:///payroll.db"), settle_s=0) as opened:
+        assert_type(opened, Mirror)
+        router.include(opened.router)
+        assert_type(await opened.reconcile(), Reconciliation)
+        assert_type(await opened.ledger("account"), Mapping[Product, LedgerEntry])
+        async for entry in opened.incomplete():
+            assert_type(entry.missing, tuple[str, ...])
+
+    Mirror(pinwheel, Printer())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def show_progress(progress: Progress) -> None:
@@ -217,6 +258,8 @@ class Printer:
 
 
 SINK: Sink = Printer()
+
+STORES: tuple[LedgerStore, ...] = (MemoryStore(), SqlSink("sqlite://"))
 
 
 def errors(error: PinwheelError) -> None:

@@ -1,0 +1,49 @@
+"""What the tests of commands have in common: a fake in a thread, and commands as processes of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pinwheel_async
+from pinwheel_async.testing import FakePinwheel
+
+ROOT = Path(pinwheel_async.__file__).parents[1]
+
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakePinwheel]:
+    """A fake with 8 accounts, in a thread."""
+    with FakePinwheel(accounts=8) as running:
+        yield running
+
+
+@pytest.fixture
+def environment(fake: FakePinwheel) -> dict[str, str]:
+    """The environment of a process that has the fake's secret."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return kept | {"PINWHEEL_API_SECRET": fake.api_secret, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run a command line in an empty folder."""
+
+    def call(*arguments: str, **variables: str) -> Done:
+        return subprocess.run(  # our own interpreter
+            [sys.executable, "-W", "error", "-m", "pinwheel_async", *arguments],
+            env=environment | variables,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return call

@@ -1,0 +1,73 @@
+"""The line in which work waits for workers."""
+
+import asyncio
+from functools import partial
+
+from pinwheel_async.sync._line import Line
+
+
+async def test_what_follows_comes_first():
+    """What follows from a step is done before the steps that were appended earlier."""
+    line, done = Line(1), list[str]()
+
+    async def do(name: str) -> None:
+        done.append(name)
+
+    async def begin() -> None:
+        done.append("first")
+        line.insert(partial(do, "follows"))
+
+    await line.append(begin)
+    await line.append(partial(do, "second"))
+    worker = asyncio.create_task(line.work())
+    await line.finish()
+    worker.cancel()
+
+    assert done == ["first", "follows", "second"]
+
+
+async def test_room():
+    """No more steps are appended than the workers are about to take."""
+    line, appended = Line(2), 0
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    async def append() -> None:
+        nonlocal appended
+        for _ in range(100):
+            await line.append(wait)
+            appended += 1
+
+    tasks = [asyncio.create_task(one) for one in (line.work(), line.work(), append())]
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+    assert appended == 2 + 8
+    gate.set()
+    await tasks[2]
+    await line.finish()
+    assert appended == 100
+    for one in tasks:
+        one.cancel()
+
+
+async def test_the_end_waits_for_what_follows():
+    """The line is finished when nothing waits, nothing is being done, and nothing can follow."""
+    line, depth = Line(3), 0
+
+    async def dig() -> None:
+        nonlocal depth
+        await asyncio.sleep(0)
+        depth += 1
+        if depth < 10:
+            line.insert(dig)
+
+    workers = [asyncio.create_task(line.work()) for _ in range(3)]
+    await line.append(dig)
+    await line.finish()
+
+    assert depth == 10
+    for one in workers:
+        one.cancel()
