@@ -17,7 +17,8 @@ from pinwheel_async.errors import (
 
 _HELP = """Talk to the Pinwheel payroll API.
 
-The API secret comes from the variable `PINWHEEL_API_SECRET` only: an argument would show in the list of processes.
+The API secret comes from the variable `PINWHEEL_API_SECRET` only: an argument would show in the list of processes. So
+does the key of an encrypted inbox, in base64, from `PINWHEEL_INBOX_KEY`.
 """
 
 _EPILOGUE = """

@@ -13,7 +13,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from pinwheel_async.cli._options import Json
+from pinwheel_async.cli._options import Json, inbox_key
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks import Entry, SqliteInbox
 
@@ -118,7 +118,7 @@ async def open_inbox(path: Path) -> AsyncGenerator[SqliteInbox]:
 def _found(path: Path) -> SqliteInbox:
     if not path.is_file():  # it would be made
         raise ConfigurationError(f"there is no inbox at {path}")
-    return SqliteInbox(path)
+    return SqliteInbox(path, key=inbox_key())
 
 
 def _print_table(entries: Sequence[Entry]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async.cli._options import Json
+from pinwheel_async.cli._options import Json, inbox_key
 from pinwheel_async.cli._receiving import receiving
 from pinwheel_async.events import EVENTS, Event
 from pinwheel_async.models.job import JobOutcome, SyncStatus
@@ -54,7 +54,9 @@ async def listen(
     with suppress(NotImplementedError):  # on Windows, which has no such signal
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     router = _printing(as_json if json else as_line, stop)
-    async with receiving(router, secret=secret, inbox=SqliteInbox(inbox), path=path, host=host, port=port) as url:
+    async with receiving(
+        router, secret=secret, inbox=SqliteInbox(inbox, key=inbox_key()), path=path, host=host, port=port
+    ) as url:
         print(f"pinwheel-async: listening at {url}, health at {url}/health", file=sys.stderr, flush=True)
         await stop.wait()
 

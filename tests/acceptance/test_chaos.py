@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from pinwheel_async.sync import METADATA
 from pinwheel_async.testing import FakePinwheel, Fault
 
-ACCOUNTS = int(os.environ.get("PINWHEEL_ASYNC_CHAOS_ACCOUNTS", "250"))
-"""With 5,000 it takes some minutes."""
+ACCOUNTS = int(os.environ.get("PINWHEEL_ASYNC_CHAOS_ACCOUNTS", "100"))
+"""With 5,000 it takes half an hour."""
 
 KILLS = 6
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -407,6 +408,47 @@ def test_inbox_counts(run: Run, inbox: dict[str, str]):
 def test_inbox_counts_json(run: Run, inbox: dict[str, str]):
     """`inbox counts --json` prints the same for programs."""
     assert counts(run) == (1, 1, 2)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> str:
+    """Leave an encrypted inbox; give its key as the variable holds it."""
+    key = bytes(range(32))
+
+    async def fill() -> None:
+        inbox = SqliteInbox(tmp_path / "inbox.db", key=key)
+        await inbox.open()
+        made = signed_delivery(make_event(AccountAdded), secret=SECRET)
+        await inbox.put(make_delivery(made.headers, made.body, key="0"))
+        await inbox.close()
+
+    asyncio.run(fill())
+    return b64encode(key).decode()
+
+
+def test_encrypted_inbox(run: Run, sealed: str):
+    """The key of an encrypted inbox comes from the environment."""
+    done = run("inbox", "counts", "--json", PINWHEEL_INBOX_KEY=sealed)
+
+    assert (1, 0) == (json.loads(done.stdout)["waiting"], done.returncode)
+
+
+def test_encrypted_inbox_without_key(run: Run, sealed: str):
+    """Without its key an encrypted inbox stays shut, and the message says what is missing."""
+    done = run("inbox", "counts")
+
+    assert done.returncode == 4
+    assert "encrypted: open it with its key" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["planted", "cGxhbnRlZA==", "ü"])
+def test_odd_inbox_key(run: Run, sealed: str, key: str):
+    """What is no key is refused, without being shown."""
+    done = run("inbox", "counts", PINWHEEL_INBOX_KEY=key)
+
+    assert done.returncode == 2
+    assert "PINWHEEL_INBOX_KEY must be the 32 bytes" in done.stderr
+    assert key not in done.stderr
 
 
 def test_inbox_show(run: Run, inbox: dict[str, str]):
