@@ -7,14 +7,12 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
-from sqlalchemy import Table, create_engine, make_url, select
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from pinwheel_async.sync import METADATA
 from pinwheel_async.testing import FakePinwheel, Fault
+
+from .copies import contents
 
 ACCOUNTS = int(os.environ.get("PINWHEEL_ASYNC_CHAOS_ACCOUNTS", "100"))
 """With 5,000 it takes half an hour."""
@@ -57,30 +55,6 @@ def run(fake: FakePinwheel, database: str, slow_s: float = 0.0) -> int:
     output, _ = (process := start(fake, database, slow_s)).communicate(timeout=1_200)
     assert process.returncode == 0
     return int(output)
-
-
-def data_tables() -> list[Table]:
-    """Return the tables that hold data of the API, none of the sink's own."""
-    return [one for one in METADATA.sorted_tables if not one.name.startswith("pinwheel_")]
-
-
-async def contents(database: str) -> dict[str, list[Any]]:
-    """Read every row of every data table."""
-    url = make_url(database)
-    if url.drivername == "sqlite":
-        with create_engine(url).connect() as connection:
-            return {
-                one.name: [*map(tuple, connection.execute(select(one).order_by(*one.primary_key)))]
-                for one in data_tables()
-            }
-    engine = create_async_engine(url.set(drivername="postgresql+asyncpg"))
-    async with engine.connect() as opened:
-        found = {
-            one.name: sorted(map(tuple, await opened.execute(select(one))), key=lambda row: row[: len(one.primary_key)])
-            for one in data_tables()
-        }
-    await engine.dispose()
-    return found
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from sqlalchemy import create_engine, make_url, select
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from pinwheel_async import PRODUCTS, Pinwheel, RetryPolicy
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.convert import encode
 from pinwheel_async.products import Product
-from pinwheel_async.sync import METADATA, LedgerStore, MemoryStore, Mirror, SqlSink, sync
+from pinwheel_async.sync import LedgerStore, MemoryStore, Mirror, SqlSink, sync
 from pinwheel_async.sync._sink import without_link
 from pinwheel_async.testing import FakePinwheel
 from pinwheel_async.webhooks import Router, SqliteInbox, webhook_app
+
+from .copies import contents
 
 SEEDS = int(os.environ.get("PINWHEEL_ASYNC_MIRROR_SEEDS", "4"))
 """With 100 it takes some minutes."""
@@ -74,14 +74,8 @@ class InDatabase(Place):
 
     async def contents(self, pinwheel: Pinwheel) -> tuple[Any, Any]:
         await sync(pinwheel, SqlSink(f"sqlite:///{self.folder}/quiet.db"))
-        return self._rows("mirror"), self._rows("quiet")
-
-    def _rows(self, name: str) -> dict[str, list[Any]]:
-        tables = [one for one in METADATA.sorted_tables if not one.name.startswith("pinwheel_")]
-        with create_engine(f"sqlite:///{self.folder}/{name}.db").connect() as connection:
-            return {
-                one.name: [*map(tuple, connection.execute(select(one).order_by(*one.primary_key)))] for one in tables
-            }
+        ours, theirs = [await contents(f"sqlite:///{self.folder}/{one}.db") for one in ("mirror", "quiet")]
+        return ours, theirs
 
 
 @asynccontextmanager
@@ -257,17 +251,8 @@ async def test_postgresql(tmp_path: Path, postgres: str):
             await live(fake, Random(0))
             await drained(inbox)
             await mirror.reconcile()
-        before = await _rows(postgres)
+        before = await contents(postgres)
         await sync(pinwheel, SqlSink(postgres), changed_only=False)
 
         assert before["paystubs"]
-        assert before == await _rows(postgres)
-
-
-async def _rows(database: str) -> dict[str, list[Any]]:
-    engine = create_async_engine(make_url(database).set(drivername="postgresql+asyncpg"))
-    async with engine.connect() as connection:
-        tables = [one for one in METADATA.sorted_tables if not one.name.startswith("pinwheel_")]
-        found = {one.name: sorted(map(repr, await connection.execute(select(one)))) for one in tables}
-    await engine.dispose()
-    return found
+        assert before == await contents(postgres)

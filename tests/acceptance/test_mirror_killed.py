@@ -7,14 +7,13 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from random import Random
-from typing import Any
-
-from sqlalchemy import create_engine, select
 
 from pinwheel_async import Pinwheel
-from pinwheel_async.sync import METADATA, SqlSink, status, sync
+from pinwheel_async.sync import SqlSink, status, sync
 from pinwheel_async.testing import FakePinwheel
 from pinwheel_async.webhooks import SqliteInbox
+
+from .copies import contents
 
 KILLS = 5
 
@@ -69,16 +68,6 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def rows(file: Path) -> dict[str, list[Any]]:
-    """Read every row of every data table."""
-    with create_engine(f"sqlite:///{file}").connect() as connection:
-        return {
-            one.name: [*map(tuple, connection.execute(select(one).order_by(*one.primary_key)))]
-            for one in METADATA.sorted_tables
-            if not one.name.startswith("pinwheel_")
-        }
-
-
 async def test_mirror_killed_again_and_again(tmp_path: Path):
     """A mirror that is killed at any moment has everything in the end that its deliveries announced."""
     dice, port = Random(5), free_port()
@@ -107,6 +96,7 @@ async def test_mirror_killed_again_and_again(tmp_path: Path):
         async with Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel:
             await sync(pinwheel, SqlSink(f"sqlite:///{tmp_path}/quiet.db"))
 
-    assert rows(tmp_path / "quiet.db") == rows(tmp_path / "mirror.db")
+    quiet, mirrored = [await contents(f"sqlite:///{tmp_path}/{one}.db") for one in ("quiet", "mirror")]
+    assert quiet == mirrored
     found = await status(f"sqlite:///{tmp_path}/mirror.db")
     assert {0} == {one.announced.absent for one in found.products.values() if one.announced}
