@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,11 @@ from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async._hop import Secret
 from pinwheel_async._http import HttpCaller
 from pinwheel_async.settings import Settings
+
+# A shell without job control lets what it starts in the background ignore SIGINT. So would every process that a test
+# starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SECRET = "planted-secret-4711"
 

@@ -143,7 +143,10 @@ def test_demo_interrupted(tmp_path):
                 pytest.fail("the demo did not get under way")
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
 
     assert (130, "pinwheel-async: interrupted\n") == (process.returncode, errors)
 
