@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import types
+from collections.abc import Awaitable, Generator, Mapping
 from typing import Any, cast
 
 from attrs import field, frozen
@@ -11,7 +12,7 @@ from pinwheel_async.events import DecodedEvent, Event
 from pinwheel_async.events._decode import read_event
 from pinwheel_async.webhooks._deadlines import Deadlines
 from pinwheel_async.webhooks._delivery import Delivery, clean, make_delivery, text
-from pinwheel_async.webhooks._router import Context, Handler, Router
+from pinwheel_async.webhooks._router import Context, Done, Handler, Router
 
 _log = logging.getLogger("pinwheel_async.webhooks")
 
@@ -96,7 +97,15 @@ class Dispatcher:
         for handler in self.router.matching(event):
             if handler.takes_context and context is None:
                 context = self._context(make_delivery(headers, body, key=key), 1)
-            reason = await self._in_place(handler, event, context)
+            call = _started(handler, event, context)
+            try:
+                waits_for = call.send(None)
+            except StopIteration:  # it has returned: most handlers never wait, and need no time limit
+                continue
+            except BaseException as error:  # noqa: BLE001  # seen to like one that comes later
+                reason = await self._in_place(handler, event, _raise(error))
+            else:
+                reason = await self._in_place(handler, event, _go_on(call, waits_for))
             if reason is not None:
                 failures.append(Failure(handler=handler, reason=reason))
         return Dispatched(failures=tuple(failures)) if failures else _ALL_RETURNED
@@ -149,14 +158,14 @@ class Dispatcher:
         if not task.done():
             _log.error("handler %s ignores its cancellation and goes on unwatched", handler.name)
 
-    async def _in_place(self, handler: Handler[Any], event: Event, context: Context | None) -> str | None:
-        """Run a handler in the task that is running; return why it failed, None if it returned."""
+    async def _in_place(self, handler: Handler[Any], event: Event, rest: Awaitable[None]) -> str | None:
+        """Run the rest of a handler in the task that is running; return why it failed, None if it returned."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         limit_s = self._timeout_s if handler.timeout_s is None else handler.timeout_s
         cancelled, reason = False, None
         self._deadlines.begin(task, limit_s, task.cancel)
         try:
-            await handler.start(event, context)
+            await rest
         except asyncio.CancelledError:
             cancelled = True
         except KeyboardInterrupt:
@@ -172,6 +181,33 @@ class Dispatcher:
         if task.cancelling():
             raise asyncio.CancelledError  # somebody else wants the task to end
         return _timed_out(handler, event, limit_s) if expired else "CancelledError"
+
+
+def _started(handler: Handler[Any], event: Event, context: Context | None) -> Done:
+    """Make the coroutine of a handler; what is raised instead, it raises."""
+    try:
+        return handler.start(event, context)
+    except BaseException as error:  # noqa: BLE001  # as in `_call`
+        return _raise(error)
+
+
+@types.coroutine
+def _go_on(call: Done, waits_for: Any) -> Generator[Any, None, None]:
+    """Go on with a coroutine that was begun and waits for something; like `yield from`, but for its beginning."""
+    try:
+        while True:
+            try:
+                yield waits_for
+            except BaseException as error:  # noqa: BLE001  # it is the coroutine's, its cancellation above all
+                waits_for = call.throw(error)
+            else:
+                waits_for = call.send(None)
+    except StopIteration:
+        return
+
+
+async def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _wake(waiting: "asyncio.Future[None]") -> None:

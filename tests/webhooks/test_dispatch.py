@@ -120,6 +120,71 @@ async def test_a_handler_that_fails_when_it_is_called(dispatch):
     assert ["TypeError"] == reasons(await dispatch(spoil, Fickle()))
 
 
+async def test_a_handler_that_runs_out_when_it_is_called():
+    """A handler that raises `StopIteration` when it is called has not returned."""
+
+    async def real(event: Event) -> None: ...
+
+    def call(event):
+        return next(iter(()))
+
+    router = Router()
+    router.on(Event)(real)
+    handler = router.handlers()[0]
+    object.__setattr__(handler, "call", call)
+    dispatcher = Dispatcher(router, timeout_s=5)
+    result = await dispatcher.handle({}, b'{"event_id": "1", "event": "x.y", "payload": {}}', key="k")
+
+    assert not result.ok
+
+
+async def test_a_handler_that_waits_again_and_again(dispatch):
+    """What a handler waits for reaches it, whatever it waits for, and as often as it does."""
+    loop, got = asyncio.get_running_loop(), []
+
+    async def numbers():
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+
+    async def patient(event: Event) -> None:
+        future = loop.create_future()
+        loop.call_soon(future.set_result, "future")
+        got.append(await future)
+        failing = loop.create_future()
+        loop.call_soon(failing.set_exception, KeyError("planted"))
+        try:
+            await failing
+        except KeyError:
+            got.append("raised")
+        got.append(await asyncio.create_task(asyncio.sleep(0, "task")))
+        got.extend([number async for number in numbers()])
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+
+    result = await dispatch(patient)
+
+    assert (True, ["future", "raised", "task", 0, 1, 2]) == (result.ok, got)
+
+
+async def test_a_handler_that_clears_up(dispatch):
+    """A handler whose time is over may wait again while it clears up, within its grace."""
+    cleared = []
+
+    async def careful(event: Event) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
+            cleared.append(True)
+
+    result = await dispatch((careful, {"timeout_s": 0.01}))
+
+    assert [True] == cleared
+    assert ["timeout: no end after 0.01 s"] == reasons(result)
+
+
 async def test_time_limit(dispatch, caplog):
     """A handler that hangs is cancelled when its time is over, and the next one runs."""
     handled = []
