@@ -197,12 +197,7 @@ async def test_deadline(serve: Serve, logs):
 async def test_close(serve: Serve, logs):
     """A call that is interrupted because its client closes shows nothing of what was sent."""
     arrived = asyncio.Event()
-
-    async def hang(request: web.Request) -> web.StreamResponse:
-        arrived.set()
-        return await _never(request)
-
-    site = await serve(hang)
+    site = await serve(_hanging(arrived))
     async with _client(site) as pinwheel:
         call = asyncio.create_task(_call(pinwheel, "create_link_token"))
         await arrived.wait()
@@ -215,12 +210,7 @@ async def test_close(serve: Serve, logs):
 async def test_cancellation(serve: Serve, logs):
     """The traceback of a call that is cancelled shows nothing of what was sent."""
     arrived = asyncio.Event()
-
-    async def hang(request: web.Request) -> web.StreamResponse:
-        arrived.set()
-        return await _never(request)
-
-    site = await serve(hang)
+    site = await serve(_hanging(arrived))
     async with _client(site) as pinwheel:
         call = asyncio.create_task(_call(pinwheel, "create_link_token"))
         await arrived.wait()
@@ -461,6 +451,16 @@ def _world(statuses: dict[str, int]) -> Callable[[web.Request], Awaitable[web.St
         return web.Response(body=_answer(row), headers=HEADERS)
 
     return answer
+
+
+def _hanging(arrived: asyncio.Event) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Return what says that a request has arrived, and never answers it."""
+
+    async def hang(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        return await _never(request)
+
+    return hang
 
 
 async def _never(_: web.Request) -> web.StreamResponse:

@@ -41,9 +41,10 @@ class Mirror:
     app.cleanup_ctx.append(mirror.cleanup_ctx)
     ```
 
-    A handler returns when what its event announced is stored, so with an inbox nothing is lost by a crash: the delivery
-    is handled again. Events may come late, twice, or in any order. What was deleted at the source disappears from the
-    store. What never came is found by `reconcile`.
+    A handler returns when what its event announced is stored, so with an inbox nothing is lost when the process ends,
+    however it does: the delivery is handled again. Events may come late, twice, or in any order. What was deleted at
+    the source disappears from the store. What never came is found by `reconcile`; so is what a power failure took from
+    a store that does not flush every transaction, such as `SqlSink` on SQLite: reconcile after one.
 
     The events of a burst cost few requests: one that was received before the newest reading of its product began is
     covered by that reading, and a fresh one waits a moment for others. Several mirrors may work on one store, if the

@@ -157,11 +157,7 @@ async def _visit(
     plan = make_plan(
         products=PRODUCTS,
         accounts=accounts,
-        concurrency=None,
         ceiling=pinwheel.settings.concurrency,
-        from_pay_date=None,
-        from_start_date=None,
-        changed_only=True,
         recheck_after=clock.now() - before,
     )
     run = Run(pinwheel, store, plan, None, clock=clock)

@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+from typing import Any, TypeAlias, cast, get_args, get_origin
 
 from attrs import frozen
 
 from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year, attributes, wire_name
 from pinwheel_async.models.document import Document
+from pinwheel_async.sync._columns import NAMES, single_type
 from pinwheel_async.sync._parquet_arrow import arrow
 
 Convert: TypeAlias = Callable[[Any], Any]
@@ -61,16 +61,9 @@ class Columns:
         return [getattr(item, one) for one in self.attributes]
 
 
-NAMES = {"from_": "starts_at", "to": "ends_at", "document": "document_id"}
-"""Columns that are not called like their field: as in the tables of `SqlSink`."""
-
-
 def form_of(kind: Any) -> Form:
     """Return how values of the type of a field are kept."""
-    inner = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
-    # An enum is an open list of texts.
-    members = {str if get_origin(one) is Literal else one for one in inner} - {NoneType}
-    return _form_of_one(members.pop()) if len(members) == 1 else _JSON
+    return _form_of_one(single_type(kind))
 
 
 def _form_of_one(kind: Any) -> Form:

@@ -52,10 +52,10 @@ def make_plan(
     *,
     products: Iterable[Product],
     accounts: Accounts | None,
-    concurrency: int | None,
     ceiling: int,
-    from_pay_date: date | None,
-    from_start_date: date | None,
+    concurrency: int | None = None,
+    from_pay_date: date | None = None,
+    from_start_date: date | None = None,
     changed_only: bool | None = None,
     recheck_after: timedelta = RECHECK_AFTER,
     retry_failed: bool = False,
@@ -67,8 +67,8 @@ def make_plan(
     Args:
         products: In the order in which they are fetched for each account; repetitions are dropped.
         accounts: Account ids, or None for all; repetitions are dropped, where it is no async iterable.
-        concurrency: Most units under way at once; None for as many as help.
         ceiling: Most requests that the client has in flight.
+        concurrency: Most units under way at once; None for as many as help.
         from_pay_date: Only paystubs after this day.
         from_start_date: Only shifts that start on this day or later.
         changed_only: Whether to fetch only what moved; None where the sink remembers.

@@ -163,13 +163,14 @@ class Run:
         for restarts in range(RESTARTS + 1):
             self._pages_listed = 0
             try:
-                return await self._list_once()
+                await self._list_once()
             except InvalidRequestError:
                 if self._store is None or not self._pages_listed or restarts == RESTARTS:
                     raise
                 logger.warning("the list of accounts begins anew", extra={"event": "sync_accounts_restarted"})
                 await self._line.finish()
-        return None
+            else:
+                return
 
     async def _list_once(self) -> None:
         """List the accounts, store them, and hand out their units, page by page."""

@@ -55,7 +55,7 @@ def announced(connection: Connection, account_id: str, product: Product) -> list
     table = ANNOUNCEMENTS.c
     query = select(ANNOUNCEMENTS).where(table.account_id == account_id, table.product == product)
     found = connection.execute(query.order_by(table.announced_at, table.event_id))
-    return [_announcement(dict(row)) for row in found.mappings()]
+    return [announcement_of(row) for row in found.mappings()]
 
 
 def announced_units(connection: Connection, after: tuple[str, Product] | None, limit: int) -> list[tuple[str, Product]]:
@@ -76,7 +76,8 @@ def held(connection: Connection, account_id: str, product: Product) -> frozenset
     return frozenset(connection.scalars(query))
 
 
-def _announcement(row: Mapping[Any, Any]) -> Announcement:
+def announcement_of(row: Mapping[Any, Any]) -> Announcement:
+    """Return the announcement of a row."""
     fields: dict[str, Any] = {**row, "added": tuple(row["added"]), "deleted": tuple(row["deleted"])}
     return Announcement(**fields)
 

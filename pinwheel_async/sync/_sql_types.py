@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache, lru_cache
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, DateTime, Dialect, Double, Numeric, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
@@ -13,6 +12,7 @@ from sqlalchemy.types import TypeEngine
 
 from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year, attributes, wire_name
 from pinwheel_async.models.document import Document
+from pinwheel_async.sync._columns import single_type
 
 KEY = Text().with_variant(Text(collation="C"), "postgresql")
 """Ids, in the order of their bytes wherever they are: comparing them costs least, and is the same everywhere."""
@@ -102,10 +102,7 @@ _TYPES: Mapping[Any, type[TypeEngine[Any]]] = {
 
 def column_type(kind: Any) -> type[TypeEngine[Any]]:
     """Return the type of column that holds a type of field: JSON for whatever is no single value."""
-    inner = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
-    # An enum is an open list of texts.
-    members = {str if get_origin(one) is Literal else one for one in inner} - {NoneType}
-    return _TYPES.get(members.pop(), Plain) if len(members) == 1 else Plain
+    return _TYPES.get(single_type(kind), Plain)
 
 
 def same(value: Any) -> Any:

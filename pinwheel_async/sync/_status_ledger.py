@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 from attrs import frozen
 from sqlalchemy import Connection, select
@@ -13,7 +12,7 @@ from pinwheel_async.products import Product
 from pinwheel_async.sync._completeness import LISTS, LedgerEntry, compare, settled_key
 from pinwheel_async.sync._ledger import Announcement
 from pinwheel_async.sync._sql_books import ANNOUNCEMENTS, VALUES
-from pinwheel_async.sync._sql_ledger import announced_units
+from pinwheel_async.sync._sql_ledger import announced_units, announcement_of
 from pinwheel_async.sync._tables import STORED
 
 _AT_ONCE = 300
@@ -68,9 +67,7 @@ def _announcements(
     query = select(ANNOUNCEMENTS).where(table.account_id.in_(accounts)).order_by(table.announced_at, table.event_id)
     found: defaultdict[tuple[str, Product], list[Announcement]] = defaultdict(list)
     for row in connection.execute(query).mappings():
-        fields: dict[str, Any] = dict(row)
-        fields |= {name: tuple(fields[name]) for name in ("added", "deleted")}
-        one = Announcement(**fields)
+        one = announcement_of(row)
         found[one.account_id, one.product].append(one)
     return found
 

@@ -30,14 +30,12 @@ from pinwheel_async.models.income import Income
 from pinwheel_async.models.paystub import Deduction, Earning, Paystub, Tax, TimeOff
 from pinwheel_async.models.shift import Shift, ShiftEarning, ShiftTimestamp
 from pinwheel_async.models.tax_form import TaxFormSummary
+from pinwheel_async.sync._columns import NAMES
 from pinwheel_async.sync._sink import Kind
 from pinwheel_async.sync._sql_books import METADATA
 from pinwheel_async.sync._sql_types import KEY, Moment, Plain, column_type
 
 __all__ = ["METADATA", "STORED", "Part", "Stored", "stored"]
-
-_NAMES = {"from_": "starts_at", "to": "ends_at", "document": "document_id"}
-"""Columns that are not called like their field: SQL has words of its own."""
 
 
 @frozen
@@ -106,7 +104,7 @@ def _account_column() -> Column[Any]:
 def _column(attribute: "attrs.Attribute[Any]") -> Column[Any]:
     """Make the column of a field; it remembers the field it is made from."""
     name = attribute.name
-    return Column(_NAMES.get(name, name), column_type(attribute.type), info={"attribute": name})
+    return Column(NAMES.get(name, name), column_type(attribute.type), info={"attribute": name})
 
 
 STORED: Mapping[Kind, Stored] = {

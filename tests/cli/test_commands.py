@@ -14,6 +14,8 @@ import pytest
 import pinwheel_async
 from pinwheel_async.testing import FakePinwheel, Fault
 
+from .terminal import on_terminal
+
 ROOT = Path(pinwheel_async.__file__).parents[1]
 
 Done = subprocess.CompletedProcess[str]
@@ -199,19 +201,9 @@ def test_demo_twice(run: Run):
 def test_demo_on_a_terminal(environment: dict[str, str], tmp_path: Path):
     """On a terminal `demo` shows a bar while it runs."""
     command = [sys.executable, "-W", "error", "-m", "pinwheel_async", "demo", "--accounts", "60"]
-    ours, theirs = os.openpty()
-    variables = environment | {"TERM": "xterm"}
-    process = subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 65_536):
-            shown += part
-    except OSError:  # how Linux says that the other side has closed
-        pass
-    os.close(ours)
+    code, shown = on_terminal(command, environment, tmp_path)
 
-    assert process.wait(timeout=30) == 0
+    assert code == 0
     assert b"items" in shown
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}".encode() in shown
 

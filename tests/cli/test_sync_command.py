@@ -1,7 +1,6 @@
 """`pinwheel-async sync`, as a process of its own, against a server on loopback."""
 
 import json
-import os
 import signal
 import sqlite3
 import stat
@@ -16,6 +15,8 @@ import pytest
 
 from pinwheel_async import PRODUCTS
 from pinwheel_async.testing import FakePinwheel, Fault
+
+from .terminal import on_terminal
 
 Done = subprocess.CompletedProcess[str]
 Run = Callable[..., Done]
@@ -309,16 +310,7 @@ def test_on_a_terminal(environment: dict[str, str], fake: FakePinwheel, tmp_path
     fake.script(Fault(status=400), operation="get_income")
     fake.storm(1.0, Fault(delay_s=0.3), operation="list_shifts")
     command = [sys.executable, "-W", "error", "-m", "pinwheel_async", *sync(fake, "--concurrency", "2")]
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(command, env=environment | {"TERM": "xterm"}, cwd=tmp_path, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = b""
-    try:
-        while part := os.read(ours, 65_536):
-            shown += part
-    except OSError:  # how Linux says that the other side has closed
-        pass
-    os.close(ours)
+    code, shown = on_terminal(command, environment, tmp_path)
 
-    assert process.wait(timeout=30) == 1
+    assert code == 1
     assert all(one in shown for one in (b"accounts", b"in flight 2", b"InvalidRequestError", b"pages/s"))

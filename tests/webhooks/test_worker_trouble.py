@@ -68,10 +68,8 @@ async def test_trouble_at_claim_is_waited_out(work, faulty, time, caplog, error)
     assert "planted-4711" not in caplog.text
 
 
-@pytest.mark.parametrize("error", TROUBLE, ids=["InboxError", "foreign"])
-async def test_trouble_at_the_mark(work, faulty, time, caplog, error):
-    """When a mark cannot be made it is made later, and the handlers do not run again for it."""
-    faulty.faults = {"done": [error] * 3}
+async def handled_and_done(work, faulty, time, *, marks):
+    """Let one event be handled until so many marks were tried; return what handlers saw, and how many are done."""
     handled = []
 
     async def handle(event: Event) -> None:
@@ -79,27 +77,24 @@ async def test_trouble_at_the_mark(work, faulty, time, caplog, error):
 
     await work(handle)
     await work.put("1")
-    await work.until(lambda: time.advance(TROUBLE_S) or faulty.calls.count("done") == 4)
-    counts = await work.settled()
+    await work.until(lambda: time.advance(TROUBLE_S) or faulty.calls.count("done") == marks)
+    return handled, (await work.settled()).done
 
-    assert (["1"], 1) == (handled, counts.done)
+
+@pytest.mark.parametrize("error", TROUBLE, ids=["InboxError", "foreign"])
+async def test_trouble_at_the_mark(work, faulty, time, caplog, error):
+    """When a mark cannot be made it is made later, and the handlers do not run again for it."""
+    faulty.faults = {"done": [error] * 3}
+
+    assert (["1"], 1) == await handled_and_done(work, faulty, time, marks=4)
     assert "planted-4711" not in caplog.text
 
 
 async def test_a_mark_that_cannot_be_made_for_long(work, faulty, time):
     """A mark that fails for longer than a lease is left to the lease: it is made then, without the handlers."""
     faulty.faults = {"done": TROUBLE[:1] * 61}
-    handled = []
 
-    async def handle(event: Event) -> None:
-        handled.append(event.event_id)
-
-    await work(handle)
-    await work.put("1")
-    await work.until(lambda: time.advance(TROUBLE_S) or faulty.calls.count("done") == 62)
-    counts = await work.settled()
-
-    assert (["1"], 1) == (handled, counts.done)
+    assert (["1"], 1) == await handled_and_done(work, faulty, time, marks=62)
 
 
 async def test_leases_are_renewed(work, faulty, time):
