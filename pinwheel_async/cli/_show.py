@@ -78,7 +78,7 @@ def print_report(report: SyncReport) -> None:
     """Print what a sync did, and on stderr what failed."""
     console = Console(highlight=False)
     table = Table(title=f"{report.accounts:,} accounts", title_justify="left")
-    table.add_column("product")
+    table.add_column("product", overflow="fold")
     for heading in ("items", "pages", "accounts", "unchanged", "missing", "failed"):
         table.add_column(heading, justify="right")
     for product, counts in report.products.items():
