@@ -58,6 +58,11 @@ def show(reply: Reply[Any]) -> None:
             one.replies.append(reply)
 
 
+def is_captured() -> bool:
+    """Whether somebody wants to see the replies."""
+    return any(one.open for one in _captures.get())
+
+
 class Drift:
     """Counts how answers differ from the documentation, by endpoint and place. Bounded, and never a value."""
 

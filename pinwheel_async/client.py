@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         VerificationReportEndpoints,
         WebhookEndpoints,
     )
+    from pinwheel_async.endpoints._base import Caller
     from pinwheel_async.snapshot import Snapshot
 
 
@@ -148,7 +149,7 @@ class Pinwheel:
             retry=retry or RetryPolicy(),
         )
         self._caller = HttpCaller(secret, settings, session=session)
-        self._set_groups()
+        self._set_groups(self._caller)
 
     def __repr__(self) -> str:
         """Return where the client calls, which version it speaks, and whether it is open."""
@@ -232,11 +233,10 @@ class Pinwheel:
             self, account_id, products=products, from_pay_date=from_pay_date, from_start_date=from_start_date
         )
 
-    def _set_groups(self) -> None:
+    def _set_groups(self, caller: "Caller") -> None:
         # Imported here, because the models behind the endpoints take 80 ms that `import pinwheel_async` should not.
         from pinwheel_async import endpoints  # noqa: PLC0415
 
-        caller = self._caller
         self.accounts = endpoints.AccountEndpoints(caller)
         self.identity = endpoints.IdentityEndpoints(caller)
         self.income = endpoints.IncomeEndpoints(caller)

@@ -47,6 +47,8 @@ class Endpoint(Generic[T]):
     """Whether the call may be sent twice without making something twice."""
     deprecated: bool = False
     """Whether only the API's oldest documentation has it."""
+    lean: bool = False
+    """Whether the caller only reads values: twins of the models will do."""
 
     @property
     def name(self) -> str:

@@ -84,7 +84,7 @@ def read_reply(row: Endpoint[T], response: Response, *, version: str) -> Reply[T
 def _shape(row: Endpoint[Any]) -> Shape:
     if row.result is None:  # pragma: no cover  # the caller looked
         raise AssertionError
-    return Shape(row.result, row.shape == "page", row.meta)
+    return Shape(row.result, row.shape == "page", row.meta, row.lean)
 
 
 def _value(row: Endpoint[Any], decoded: Decoded) -> Any:

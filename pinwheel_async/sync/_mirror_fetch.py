@@ -13,6 +13,7 @@ from pinwheel_async._clock import Clock
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import NotFoundError
 from pinwheel_async.models.account import Account
+from pinwheel_async.sync._lean import fitting
 from pinwheel_async.sync._reading import PAGE_LIMIT, Reading, Unit, read
 from pinwheel_async.sync._sink import Batch, Mark, Store
 
@@ -38,7 +39,7 @@ class Fetcher:
     """
 
     def __init__(self, pinwheel: Pinwheel, store: Store, *, settle_s: float, clock: Clock) -> None:
-        self._pinwheel = pinwheel
+        self._pinwheel = fitting(pinwheel, store)
         self._store = store
         self._settle = timedelta(seconds=settle_s)
         self._clock = clock

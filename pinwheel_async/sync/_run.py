@@ -27,6 +27,7 @@ from pinwheel_async.models.account import Account
 from pinwheel_async.products import Product
 from pinwheel_async.sync._changes import Rule
 from pinwheel_async.sync._kept import load_failures, load_refetch, save_failures, save_refetch
+from pinwheel_async.sync._lean import fitting
 from pinwheel_async.sync._line import Line
 from pinwheel_async.sync._plan import Accounts, Plan, from_day
 from pinwheel_async.sync._reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, pages, read
@@ -68,7 +69,7 @@ class Run:
             clock: What time it is.
         """
         self.tally = Tally(plan.products, plan.accounts_total, on_progress, paused_s=lambda: pinwheel.paused_s)
-        self._pinwheel = pinwheel
+        self._pinwheel = fitting(pinwheel, sink)
         self._sink = sink
         self._store = sink if isinstance(sink, Store) else None
         self._plan = plan

@@ -62,6 +62,11 @@ class SqlSink:
         self._writer: Writer  # made when it is known what the database is
         self._group: GroupWriter[Page] | None = None
 
+    @property
+    def reads_values(self) -> bool:
+        """Whether pages may hold something leaner than models, with the same attributes; models always will do."""
+        return not self._raw
+
     async def open(self) -> None:
         """Connect, and make the tables or bring them up to date.
 

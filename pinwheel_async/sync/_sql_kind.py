@@ -126,5 +126,5 @@ class KindWriter:
                 self._objects.change_objects(cursor, "deleted_at", self._moment(mark.begun_at), some)
 
 
-def _joined(lists: Iterable[list[Any]]) -> list[Any]:
+def _joined(lists: Iterable[Sequence[Any]]) -> list[Any]:
     return list(chain.from_iterable(lists))

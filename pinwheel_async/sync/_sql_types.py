@@ -1,16 +1,17 @@
 """The types of the columns of `SqlSink`, and what turns values into what a driver takes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache, lru_cache
 from typing import Any, cast
 
 from sqlalchemy import JSON, BigInteger, Boolean, Column, Date, DateTime, Dialect, Double, Numeric, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from pinwheel_async._core.convert import rfc3339
 from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year, attributes, wire_name
+from pinwheel_async._core.lean import Lean, values_of
 from pinwheel_async.models.document import Document
 from pinwheel_async.sync._columns import single_type
 
@@ -128,25 +129,10 @@ def converter(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | N
     return column.type.dialect_impl(dialect).bind_processor(dialect)
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECONDS = [f"{second:02}." for second in range(60)]
-
-
 def _moment_text(moment: datetime) -> str:
-    """Write a moment in UTC, always as long, so that texts sort like moments; twice as fast as `isoformat` does it."""
-    since = moment - _EPOCH
-    minute, second = divmod(since.seconds, 60)
-    return f"{_day_text(since.days)}{_minute_text(minute)}{_SECONDS[second]}{since.microseconds:06}+00:00"
-
-
-@lru_cache(maxsize=10_000)
-def _day_text(days: int) -> str:
-    return (_EPOCH + timedelta(days)).date().isoformat()
-
-
-@cache
-def _minute_text(minute: int) -> str:
-    return "T{:02}:{:02}:".format(*divmod(minute, 60))
+    """Write a moment in UTC, always as long, so that texts sort like moments; four times as fast as `isoformat`."""
+    text = rfc3339(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+    return (text[:-1] + b"+00:00" if b"." in text else text[:-1] + b".000000+00:00").decode()
 
 
 def _file_id(value: Any) -> Any:
@@ -157,6 +143,8 @@ def _plain(value: Any) -> Any:
     """Turn models and what they hold into what JSON knows."""
     if isinstance(value, Model):
         return {wire_name(one): _plain(getattr(value, one.name)) for one in attributes(type(value))}
+    if isinstance(value, Lean):
+        return {name: _plain(one) for name, one in values_of(value).items()}
     if isinstance(value, tuple | list):
         return [_plain(one) for one in cast("Sequence[Any]", value)]
     if isinstance(value, Mapping):

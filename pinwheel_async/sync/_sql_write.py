@@ -90,7 +90,7 @@ class Writer:
             if mark is not None and page.reached == "patch":
                 patches += (page.account_id, page.batch.kind, self._moment(mark.begun_at))
             elif mark is not None:
-                marks += (page.account_id, page.batch.kind, *self._marks.values(mark))
+                marks += self._marks.flat([mark], [[page.account_id], [page.batch.kind]])
         self._marks.sql.upsert(cursor, marks)
         self._patches.upsert(cursor, patches)
 

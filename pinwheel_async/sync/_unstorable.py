@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from pinwheel_async._core.fields import Model, attributes, is_object
+from pinwheel_async._core.fields import Model, is_object
+from pinwheel_async._core.lean import Lean, attribute_names
 from pinwheel_async.sync._sink import Batch
 
 _MOST = 2**63 - 1
@@ -21,9 +22,9 @@ def unstorable(batch: Batch) -> tuple[str, ...]:
 
 
 def _places(value: Any, place: str) -> Iterator[str]:
-    if isinstance(value, Model):
-        for one in attributes(type(value)):
-            yield from _places(getattr(value, one.name), f"{place}.{one.name}")
+    if isinstance(value, Model | Lean):
+        for name in attribute_names(type(value)):
+            yield from _places(getattr(value, name), f"{place}.{name}")
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(cast("Sequence[Any]", value)):
             yield from _places(inner, f"{place}[{index}]")

@@ -16,10 +16,12 @@ from pinwheel_async import models
 from pinwheel_async._core.convert import Shape, decode, encode
 from pinwheel_async._core.exact import Walk
 from pinwheel_async._core.fields import Model, Timestamp, Year, attributes, wire_name
+from pinwheel_async._core.lean import Lean, attribute_names, lean
 from pinwheel_async._core.lenient import structure
 from pinwheel_async._core.page import PaginationMeta
 
 LATEST = "2025-07-08"
+ID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
 MODELS = sorted(
     (one for one in (getattr(models, name) for name in models.__all__) if isinstance(one, type) and attrs.has(one)),
     key=lambda one: one.__name__,
@@ -114,6 +116,64 @@ def test_what_is_encoded_decodes_to_the_same(model, data):
     again = decode(Shape(model, many=False, meta=None), b'{"data":%s}' % encode(first, nulls=True), LATEST)
 
     assert first == again.data
+
+
+def flattened(value: Any) -> Any:
+    """The values of a model or of its twin, down to the last one."""
+    if isinstance(value, Model | Lean):
+        return {name: flattened(getattr(value, name)) for name in attribute_names(type(value))}
+    return tuple(map(flattened, value)) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("many", [True, False], ids=["page", "object"])
+@pytest.mark.parametrize(
+    "model", [one for one in MODELS if one is not models.EndUserDocument], ids=lambda one: one.__name__
+)
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_twins_hold_what_models_hold(many, model, data):
+    """A twin has every attribute of its model, with the same value of the same type, and nothing else."""
+    document = data.draw(objects(model))
+    body = json.dumps({"data": [document] * 2 if many else document}).encode()
+
+    twins = decode(Shape(model, many, meta=PaginationMeta, lean=True), body, LATEST)
+
+    items = decode(Shape(model, many, meta=PaginationMeta), body, LATEST)
+    assert isinstance(twins.data[0] if many else twins.data, Lean)
+    assert repr(flattened(items.data)) == repr(flattened(twins.data))
+    assert items.meta == twins.meta
+
+
+@pytest.mark.parametrize(
+    "model", [models.Paystub, models.Shift, models.Account, models.Identity, models.TaxFormSummary]
+)
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_what_is_odd_never_becomes_a_twin(model, data):
+    """An answer that has to be forgiven is what it is without twins, notes included."""
+    body = json.dumps({"data": [data.draw(objects(model)), data.draw(objects(model)) | {"id": None}]}).encode()
+    shape = Shape(model, many=True, meta=PaginationMeta)
+
+    found = decode(attrs.evolve(shape, lean=True), body, LATEST)
+
+    assert found == decode(shape, body, LATEST)
+    assert found.forgiven == ("data[].id: null",)
+
+
+def test_an_older_version_never_becomes_a_twin():
+    """Objects that have to be lifted are models."""
+    body = b'{"data":[{"id":"1"}]}'
+    shape = Shape(models.Paystub, many=True, meta=None)
+
+    assert decode(shape, body, "2020-01-01") == decode(attrs.evolve(shape, lean=True), body, "2020-01-01")
+
+
+def test_twins_show_no_values():
+    """The repr of a twin is that of its model: class and ids, never a value."""
+    employment = dict.fromkeys(attribute_names(models.Employment)) | {"id": ID, "title": "planted-4711"}
+    twin = lean(models.Employment)(**employment)
+
+    assert repr(twin) == f"<Employment id={ID}>"
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda one: one.__name__)
