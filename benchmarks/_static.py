@@ -1,14 +1,16 @@
 """A server that is never the bottleneck: canned answers from a bare asyncio protocol, in a process of its own.
 
-It speaks as much HTTP/1.1 as the clients here need: keep-alive, GET without body, pipelining. The page of paystubs is
-given in two halves, so that clients have to follow a cursor.
+It speaks as much HTTP/1.1 as the clients here need: keep-alive, GET without body, pipelining. It gives what it is told
+to, by target, and else the same answer for every account, the page of paystubs in two halves, so that clients have to
+follow a cursor.
 """
 
 import asyncio
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,22 +29,30 @@ REQUESTS = len(PRODUCTS) + 1
 
 
 @contextmanager
-def static_server() -> Iterator[str]:
+def static_server(answers: Mapping[str, bytes] | None = None) -> Iterator[str]:
     """Start the server on another core than this process, which keeps the first one; yield its base URL."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:1])
     command = [sys.executable, str(Path(__file__)), str(cores[-1])]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert server.stdin is not None
         assert server.stdout is not None
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        pickle.dump(answers or {}, server.stdin)
+        server.stdin.flush()
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
     finally:
         server.terminate()
         server.wait()
         os.sched_setaffinity(0, cores)
 
 
-def _answers() -> dict[bytes, bytes]:
+def _whole(bodies: Mapping[str, bytes]) -> dict[bytes, bytes]:
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+    return {name.encode(): head.format(len(body)).encode() + body for name, body in bodies.items()}
+
+
+def _same_for_all() -> dict[bytes, bytes]:
     """Return the answers by the end of the target."""
     made = paystubs(20)
     bodies = {
@@ -53,8 +63,7 @@ def _answers() -> dict[bytes, bytes]:
         "paystubs": page(made[:10], CURSOR),
         f"cursor={CURSOR}": page(made[10:]),
     }
-    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
-    return {name.encode(): head.format(len(body)).encode() + body for name, body in bodies.items()}
+    return _whole(bodies)
 
 
 def _object(kind: type[Model]) -> bytes:
@@ -63,7 +72,8 @@ def _object(kind: type[Model]) -> bytes:
 
 
 class _Server(asyncio.Protocol):
-    answers = _answers()
+    by_target: Mapping[bytes, bytes] = {}
+    by_end = _same_for_all()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -73,18 +83,20 @@ class _Server(asyncio.Protocol):
         *requests, self.rest = (self.rest + data).split(b"\r\n\r\n")
         for request in requests:
             target = request.split(b" ", 2)[1]
-            name = (
-                b"cursor=" + CURSOR.encode() if b"cursor=" in target else target.partition(b"?")[0].rpartition(b"/")[2]
-            )
-            self.transport.write(self.answers[name])  # type: ignore[attr-defined]
+            self.transport.write(self.by_target.get(target) or self.by_end[_end(target)])  # type: ignore[attr-defined]
+
+
+def _end(target: bytes) -> bytes:
+    return b"cursor=" + CURSOR.encode() if b"cursor=" in target else target.partition(b"?")[0].rpartition(b"/")[2]
 
 
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
+    _Server.by_target = _whole(pickle.load(sys.stdin.buffer))  # from our own parent
     server = await loop.create_server(_Server, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     # The parent holds the other end of stdin: when it is gone, so are we.
-    await loop.run_in_executor(None, sys.stdin.read)
+    await loop.run_in_executor(None, sys.stdin.buffer.read)
 
 
 if __name__ == "__main__":

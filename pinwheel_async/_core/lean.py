@@ -5,6 +5,7 @@ faster, and the garbage collector does not know it: pages that wait to be stored
 no `Model`, has none of its model's methods, and never reaches a user.
 """
 
+from collections.abc import Callable
 from functools import cache
 from types import UnionType
 from typing import Any, Union, cast, get_args, get_origin
@@ -13,6 +14,9 @@ import attrs
 import msgspec
 
 from pinwheel_async._core.fields import Model, attributes, wire_name
+
+UNPACKABLE = (OverflowError, UnicodeError, ValueError, TypeError)
+"""What `pack` raises where it cannot, and what unpacking raises where it does not understand."""
 
 
 class Lean(msgspec.Struct):
@@ -43,6 +47,17 @@ def attribute_names(kind: type[Model | Lean]) -> tuple[str, ...]:
 def values_of(item: Lean) -> dict[str, Any]:
     """Return the values of a twin by wire name."""
     return dict(zip(item.__struct_encode_fields__, msgspec.structs.astuple(item), strict=True))
+
+
+def pack(value: Any) -> bytes:
+    """Pack twins, and plain values around them, for another process of this library; moments in UTC."""
+    return msgspec.msgpack.encode(value)
+
+
+@cache
+def unpacker(kind: Any) -> Callable[[bytes], Any]:
+    """Return what unpacks values of a type."""
+    return msgspec.msgpack.Decoder(kind).decode
 
 
 def _twin(model: type[Model]) -> type[Lean]:

@@ -1,5 +1,6 @@
 """`pinwheel-async sync`."""
 
+import os
 import sys
 from contextlib import ExitStack
 from datetime import date
@@ -103,4 +104,4 @@ def _sink(database: str, *, dry_run: bool) -> Sink:
     """Return where to put the data; a dry run makes no file."""
     if dry_run and "://" not in database and not Path(database).exists():
         return MemoryStore()
-    return SqlSink(database_url(database))
+    return SqlSink(database_url(database), helper=os.name == "posix" and (os.cpu_count() or 1) > 1)

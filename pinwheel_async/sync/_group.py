@@ -1,4 +1,4 @@
-"""Many writers, one transaction: whatever waits is stored together, and meanwhile the next group gathers."""
+"""Many writers, few transactions: whatever waits is stored together, and meanwhile the next group gathers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,26 +17,33 @@ class _Waiting(Generic[T]):
 
 # More gain nothing, and a transaction is to be bounded.
 _MOST = 512
+_MOST_OF_SEVERAL = 64
 
 
 class GroupWriter(Generic[T]):
-    """Hands everything that waits to one call of *store*; there is never more than one such call.
+    """Hands everything that waits to one call of *store*, or shares it among a few calls at once.
 
     No timers: under light load a group is one item. What was handed over is stored even if whoever waits for it is
     cancelled.
     """
 
-    def __init__(self, store: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None]]]) -> None:
+    def __init__(
+        self, store: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None]]], *, lanes: int = 1
+    ) -> None:
         """Start to write.
 
         Args:
             store: Stores a group and returns, for each item, what kept it from being stored. Must not raise.
+            lanes: Most calls of it at once.
         """
         self._store = store
+        self._most = _MOST if lanes == 1 else _MOST_OF_SEVERAL
         self._waiting: list[_Waiting[T]] = []
         self._wake = asyncio.Event()
         self._closing = False
-        self._task = asyncio.create_task(self._run(), name="pinwheel-sync-writer")
+        self._tasks = [
+            asyncio.create_task(self._run(), name=f"pinwheel-sync-writer-{number}") for number in range(lanes)
+        ]
 
     async def write(self, item: T) -> None:
         """Return when the item is stored; raise what kept it from being stored."""
@@ -49,14 +56,14 @@ class GroupWriter(Generic[T]):
         """Store what still waits, and stop."""
         self._closing = True
         self._wake.set()
-        await self._task
+        await asyncio.gather(*self._tasks)
 
     async def _run(self) -> None:
         while self._waiting or not self._closing:
             if not self._waiting:
+                self._wake.clear()
                 await self._wake.wait()
-            self._wake.clear()
-            group, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
             if group:
                 try:
                     await self._write(group)

@@ -18,12 +18,22 @@ T = TypeVar("T")
 
 @runtime_checkable
 class ValueSink(Sink, Protocol):
-    """A sink of this library that only reads values out of the items, so that they need not be models."""
+    """A sink of this library that stores many pages at once, and only reads values out of them: they need no models."""
 
     @property
     def reads_values(self) -> bool:
         """Whether twins of the models will do."""
         ...
+
+    @property
+    def gathers(self) -> int:
+        """How many pages may wait to be stored together, beside those that are being fetched."""
+        ...
+
+
+def resting_of(sink: Sink) -> int:
+    """Return how many workers may wait for the sink beside those that fetch."""
+    return sink.gathers if isinstance(sink, ValueSink) else 0
 
 
 def fitting(pinwheel: Pinwheel, sink: Sink) -> Pinwheel:

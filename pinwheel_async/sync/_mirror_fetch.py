@@ -107,7 +107,7 @@ class Fetcher:
             # An earlier attempt is gone on with, unless its first pages are older than the event.
             mark=mark if window is None and mark is not None and mark.begun_at > since else None,
         )
-        await read(self._pinwheel, self._store, reading, now=self._clock.now, stored=_nothing)
+        await read(self._pinwheel, self._store.write, reading, now=self._clock.now)
 
     async def _mark(self, unit: Unit) -> Mark | None:
         return (await self._store.marks([unit.account_id])).get((unit.account_id, unit.product))
@@ -134,7 +134,3 @@ def _covers(mark: Mark | None, since: datetime) -> bool:
 def _is_long(mark: Mark | None) -> bool:
     """Whether some days cost fewer requests than everything, and everything is there already."""
     return mark is not None and mark.reached == "complete" and mark.from_day is None and mark.items > PAGE_LIMIT
-
-
-def _nothing(_: Batch) -> None:
-    """Nobody counts."""

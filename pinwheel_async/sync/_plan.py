@@ -1,7 +1,8 @@
 """What a sync fetches: which products of which accounts."""
 
-from collections.abc import AsyncIterable, Iterable, Iterator, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from datetime import date, timedelta
+from itertools import islice
 from typing import TypeAlias
 
 from attrs import frozen
@@ -127,3 +128,14 @@ def _unseen(account_ids: Iterable[str]) -> Iterator[str]:
         if one not in seen:
             seen.add(one)
             yield one
+
+
+async def chunks(accounts: Accounts, size: int) -> AsyncIterator[tuple[str, ...]]:
+    """Yield ids in groups of a size; those that still come, one by one, because nobody knows when."""
+    if isinstance(accounts, AsyncIterable):
+        async for one in accounts:
+            yield (one,)
+        return
+    ids = iter(accounts)
+    while chunk := tuple(islice(ids, size)):
+        yield chunk

@@ -1,6 +1,6 @@
 """Reads one product of one account into a sink: page by page, from where an earlier reading stopped."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from datetime import date, datetime
 from typing import Any, Literal, TypeAlias, assert_never, cast
@@ -14,10 +14,13 @@ from pinwheel_async.client import Pinwheel
 from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.errors import InvalidRequestError, NotFoundError, SupersededError
 from pinwheel_async.products import Product
-from pinwheel_async.sync._sink import Batch, Mark, Sink
+from pinwheel_async.sync._sink import Batch, Mark
 
 Ended: TypeAlias = Literal["complete", "missing"]
 """How a reading ends, unless it fails."""
+
+Write: TypeAlias = Callable[[Batch], Awaitable[None]]
+"""Stores a page."""
 
 PAGE_LIMIT = 100
 """The most that the API gives: the fewest requests."""
@@ -61,19 +64,16 @@ class Reading:
         return mark.cursor if mark is not None and same else None
 
 
-async def read(
-    pinwheel: Pinwheel, sink: Sink, reading: Reading, *, now: Callable[[], datetime], stored: Callable[[Batch], None]
-) -> Ended:
+async def read(pinwheel: Pinwheel, write: Write, reading: Reading, *, now: Callable[[], datetime]) -> Ended:
     """Read a unit to its end, each page when the one before it is stored.
 
     A cursor that is refused, and a newer reading of somebody else, let it begin anew.
 
     Args:
         pinwheel: An open client.
-        sink: An open sink.
+        write: Stores a page.
         reading: What to read.
         now: The wall clock.
-        stored: Called with each page that was stored.
 
     Raises:
         PinwheelError: It could not be read, or not be stored.
@@ -88,7 +88,7 @@ async def read(
                 from_day=reading.from_day,
             )
         try:
-            return await _read(pinwheel, sink, reading, begun, cursor, stored)
+            return await _read(pinwheel, write, reading, begun, cursor)
         except _RefusedCursorError as error:
             refused: Exception = error.error
         except SupersededError as error:
@@ -107,9 +107,7 @@ class _RefusedCursorError(Exception):
         super().__init__()
 
 
-async def _read(
-    pinwheel: Pinwheel, sink: Sink, reading: Reading, begun: Mark, cursor: str | None, stored: Callable[[Batch], None]
-) -> Ended:
+async def _read(pinwheel: Pinwheel, write: Write, reading: Reading, begun: Mark, cursor: str | None) -> Ended:
     unit, mark, first = reading.unit, begun, cursor is None
     try:
         async with aclosing(_pages(pinwheel, reading, cursor)) as found:
@@ -123,8 +121,7 @@ async def _read(
                     last=not page.next_cursor,
                     mark=mark,
                 )
-                await sink.write(batch)
-                stored(batch)
+                await write(batch)
                 first = False
     except NotFoundError as error:
         if cursor is not None and mark is begun:  # what an earlier run had read of may be gone altogether
@@ -132,7 +129,7 @@ async def _read(
         if not first or mark.reached == "patch":
             raise
         missing = attrs.evolve(mark, reached="missing")
-        await sink.write(Batch(kind=unit.product, account_id=unit.account_id, items=(), mark=missing))
+        await write(Batch(kind=unit.product, account_id=unit.account_id, items=(), mark=missing))
         return "missing"
     except InvalidRequestError as error:
         if first:

@@ -1,6 +1,6 @@
 """How pages become rows: what is read out of the models, column by column, because Python is slow at single values."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from operator import attrgetter
 from typing import Any
@@ -10,20 +10,26 @@ from attrs import field, frozen
 from pinwheel_async._core.convert import encode
 from pinwheel_async._core.fields import Model
 from pinwheel_async.sync._sink import Batch, without_link
-from pinwheel_async.sync._upsert import TableSql
+from pinwheel_async.sync._upsert import Row, TableSql
 
 
 @frozen(eq=False)
 class Page:
-    """A page as values for its tables: rows one after another, flat."""
+    """A page that is to be stored. Its rows are made when they are written, so that few are in memory at a time."""
 
     batch: Batch
-    account_id: str
-    """Empty for accounts, which belong to none."""
-    ids: Sequence[Any]
-    objects: Sequence[Any] = field(repr=False)
-    lines: Sequence[Sequence[Any]] = field(repr=False)
-    """Those of each part."""
+    items: Mapping[Any, Any] = field(repr=False)
+    """The objects by id; of one that came twice, the last."""
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Page":
+        """Look at a batch."""
+        return cls(batch, {getattr(one, "id", None): one for one in batch.items})
+
+    @property
+    def account_id(self) -> str:
+        """The account; empty for accounts, which belong to none."""
+        return self.batch.account_id or ""
 
     @property
     def reached(self) -> str | None:
@@ -33,7 +39,7 @@ class Page:
     @property
     def pairs(self) -> list[tuple[str, Any]]:
         """The objects, each with its account."""
-        return [(self.account_id, one) for one in self.ids]
+        return [(self.account_id, one) for one in self.items]
 
 
 class Rows:
@@ -52,21 +58,18 @@ class Rows:
         self.sql = sql
         self._columns = [*zip(map(attrgetter, attributes), convert, strict=True)]
 
-    def flat(
+    def rows(
         self, items: Sequence[Any], before: Sequence[Iterable[Any]], after: Sequence[Iterable[Any]] = ()
-    ) -> Sequence[Any]:
-        """Return the rows of some items, one after another.
+    ) -> Iterator[Row]:
+        """Return the rows of some items.
 
         Args:
             items: Models, or twins of them.
             before: The columns before those that come from the items; each may go on without end.
             after: The columns after them.
         """
-        if not items:
-            return ()
         columns = [_column(map(read, items), convert) for read, convert in self._columns]
-        # A tuple of plain values is nothing to the garbage collector, and there may be many that wait.
-        return tuple(chain.from_iterable(zip(*before, *columns, *after, strict=False)))
+        return zip(*before, *columns, *after, strict=False)
 
 
 def _column(values: Iterable[Any], convert: Callable[[Any], Any] | None) -> Iterable[Any]:
@@ -88,19 +91,28 @@ class Layout:
         self.parts = parts
         self._raw = raw
 
-    def page(self, batch: Batch) -> Page:
-        """Turn a page into rows; of an object that is there twice, the last one counts."""
-        items: dict[Any, Model] = {getattr(one, "id", None): one for one in batch.items}
-        ids, models = [*items], [*items.values()]
-        account = [] if batch.account_id is None else [repeat(batch.account_id)]
-        raw = [map(_raw, models)] if self._raw else []
-        lines: list[Sequence[Any]] = []
-        for attribute, part in self.parts:
-            lists = [getattr(one, attribute) or () for one in models]
-            keys = chain.from_iterable(map(repeat, ids, map(len, lists)))
-            positions = chain.from_iterable(map(range, map(len, lists)))
-            lines.append(part.flat([*chain.from_iterable(lists)], [*account, keys, positions]))
-        return Page(batch, batch.account_id or "", ids, self.objects.flat(models, account, raw), lines)
+    def object_rows(self, pages: Iterable[Page]) -> Iterator[Row]:
+        """Return the rows of the objects."""
+        return chain.from_iterable(map(self._object_rows, pages))
+
+    def part_rows(self, number: int, pages: Iterable[Page]) -> Iterator[Row]:
+        """Return the rows of a part."""
+        return chain.from_iterable(_part_rows(*self.parts[number], one) for one in pages)
+
+    def _object_rows(self, page: Page) -> Iterator[Row]:
+        items = [*page.items.values()]
+        return self.objects.rows(items, _account(page), [map(_raw, items)] if self._raw else [])
+
+
+def _part_rows(attribute: str, part: Rows, page: Page) -> Iterator[Row]:
+    lists = [getattr(one, attribute) or () for one in page.items.values()]
+    keys = chain.from_iterable(map(repeat, page.items, map(len, lists)))
+    positions = chain.from_iterable(map(range, map(len, lists)))
+    return part.rows([*chain.from_iterable(lists)], [*_account(page), keys, positions])
+
+
+def _account(page: Page) -> list[Iterable[Any]]:
+    return [] if page.batch.account_id is None else [repeat(page.batch.account_id)]
 
 
 def _raw(item: Model) -> str:

@@ -3,11 +3,10 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from functools import partial
-from itertools import islice
 
 from attrs import evolve
 
@@ -27,9 +26,9 @@ from pinwheel_async.models.account import Account
 from pinwheel_async.products import Product
 from pinwheel_async.sync._changes import Rule
 from pinwheel_async.sync._kept import load_failures, load_refetch, save_failures, save_refetch
-from pinwheel_async.sync._lean import fitting
+from pinwheel_async.sync._lean import fitting, resting_of
 from pinwheel_async.sync._line import Line
-from pinwheel_async.sync._plan import Accounts, Plan, from_day
+from pinwheel_async.sync._plan import Accounts, Plan, chunks, from_day
 from pinwheel_async.sync._reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, pages, read
 from pinwheel_async.sync._report import Progress
 from pinwheel_async.sync._sink import Batch, Mark, Sink, Store
@@ -84,7 +83,7 @@ class Run:
         self._wanted: frozenset[Unit] | None = None
         """The only units to read; null for all."""
         self._pages_listed = 0
-        self._line = Line(plan.workers)
+        self._line = Line(plan.workers, resting_of(sink))
         if plan.dry_run:
             self.tally.planned = Counter()
 
@@ -101,12 +100,13 @@ class Run:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._line.work(), name=f"pinwheel-sync-{number}")
-                    for number in range(self._plan.workers)
+                    for number in range(self._line.workers)
                 ]
+                workers = [*tasks]
                 if self._on_progress:
                     tasks.append(group.create_task(self._tell(), name="pinwheel-sync-progress"))
                 if self._stop is not None:
-                    tasks.append(group.create_task(_wait(self._stop), name="pinwheel-sync-stop"))
+                    tasks.append(group.create_task(self._heed(self._stop, workers), name="pinwheel-sync-stop"))
                 group.create_task(self._line_up(accounts, tasks), name="pinwheel-sync-accounts")
         except BaseExceptionGroup as failed:
             error = next((one for one in failed.exceptions if not isinstance(one, _StopError)), None)
@@ -114,6 +114,12 @@ class Run:
         if error is not None:
             raise error
         await self._keep(before)
+
+    async def _heed(self, stop: asyncio.Event, workers: Sequence[asyncio.Task[None]]) -> None:
+        """End the run when it is told to stop."""
+        await stop.wait()
+        await self._line.stop(workers)
+        raise _StopError
 
     async def _tell(self) -> None:
         """Tell how far the run is, also while nothing is done because the server asked to wait."""
@@ -152,7 +158,7 @@ class Run:
         if accounts is None:
             await self._list()
         else:
-            async for ids in _chunks(accounts):
+            async for ids in chunks(accounts, PAGE_LIMIT):
                 await self._take(ids)
         self.tally.accounts_total = self.tally.accounts_seen
         await self._line.finish()
@@ -257,7 +263,7 @@ class Run:
         self.tally.in_flight += 1
         self.tally.resumed += reading.cursor is not None
         try:
-            ended = await read(self._pinwheel, self._sink, reading, now=self._now, stored=self.tally.stored)
+            ended = await read(self._pinwheel, self._store_page, reading, now=self._now)
         except SupersededError as error:  # again and again: no harm is done, and the sink is well
             self._fail(unit, error)
         except _FATAL:
@@ -268,6 +274,16 @@ class Run:
             self._ended(unit, ended)
         finally:
             self.tally.in_flight -= 1
+
+    async def _store_page(self, batch: Batch) -> None:
+        """Store a page; meanwhile somebody else may fetch."""
+        self.tally.in_flight -= 1
+        try:
+            async with self._line.rest(last=batch.last):
+                await self._sink.write(batch)
+                self.tally.stored(batch)
+        finally:
+            self.tally.in_flight += 1
 
     def _ended(self, unit: Unit, how: Ended) -> None:
         self._failed.pop(unit, None)
@@ -280,19 +296,3 @@ class Run:
 
 class _StopError(Exception):
     """The run was asked to stop."""
-
-
-async def _wait(stop: asyncio.Event) -> None:
-    await stop.wait()
-    raise _StopError
-
-
-async def _chunks(accounts: Accounts) -> AsyncIterator[tuple[str, ...]]:
-    """Yield ids in groups as large as a page; those that still come, one by one, because nobody knows when."""
-    if isinstance(accounts, AsyncIterable):
-        async for one in accounts:
-            yield (one,)
-        return
-    ids = iter(accounts)
-    while chunk := tuple(islice(ids, PAGE_LIMIT)):
-        yield chunk

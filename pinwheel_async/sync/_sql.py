@@ -1,7 +1,6 @@
 """A store that keeps everything in real tables of SQLite or PostgreSQL."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from datetime import date
 from typing import TypeVar
 
@@ -15,7 +14,8 @@ from pinwheel_async.sync._group import GroupWriter
 from pinwheel_async.sync._ledger import Announcement
 from pinwheel_async.sync._rows import Page
 from pinwheel_async.sync._sink import Batch, Mark
-from pinwheel_async.sync._sql_database import Database, connect, cursor_of, lock, place, reason_of
+from pinwheel_async.sync._sql_database import Database, address, connect, cursor_of, lock, place, reason_of
+from pinwheel_async.sync._sql_helper import Helper, check_helper
 from pinwheel_async.sync._sql_schema import prepare
 from pinwheel_async.sync._sql_write import Writer
 from pinwheel_async.sync._unstorable import unstorable
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 _IS_THERE = "UniqueViolationError"
 """What PostgreSQL says when rows are there that this library did not write."""
+
+_GATHERS = 192
+"""Large groups cost less; a page of a hundred paystubs takes half a megabyte."""
 
 
 class SqlSink:
@@ -40,7 +43,9 @@ class SqlSink:
     Everything but making one raises `SinkError` if the database cannot do it, or if the sink is not open.
     """
 
-    def __init__(self, database: str | URL | AsyncEngine, *, keep_deleted: bool = False, raw: bool = False) -> None:
+    def __init__(
+        self, database: str | URL | AsyncEngine, *, keep_deleted: bool = False, raw: bool = False, helper: bool = False
+    ) -> None:
         """Describe the sink; nothing is opened yet.
 
         Args:
@@ -51,11 +56,18 @@ class SqlSink:
                 Their `deleted_at` says when the reading began that did not find them; it is null again if they come
                 back.
             raw: Whether the column `raw` keeps each object as JSON, every field of it but the links to files.
+            helper: Whether a process of its own writes the pages after the first 200: where a core is free, a bulk sync
+                is then much faster. It ends with the sink, or with this process.
 
         Raises:
-            ConfigurationError: No such URL, or no SQLite or PostgreSQL.
+            ConfigurationError: No such URL, or no SQLite or PostgreSQL; or no helper can do this: it needs a URL, a
+                file, no `raw`, and a POSIX system.
         """
         self._place = place(database)
+        if helper:
+            check_helper(self._place, raw=raw)
+        self._wants_helper = helper
+        self._helper: Helper | None = None
         self._keep_deleted = keep_deleted
         self._raw = raw
         self._database: Database | None = None
@@ -66,6 +78,11 @@ class SqlSink:
     def reads_values(self) -> bool:
         """Whether pages may hold something leaner than models, with the same attributes; models always will do."""
         return not self._raw
+
+    @property
+    def gathers(self) -> int:
+        """How many pages may wait to be stored in one transaction, beside those that are being fetched."""
+        return _GATHERS
 
     async def open(self) -> None:
         """Connect, and make the tables or bring them up to date.
@@ -81,10 +98,15 @@ class SqlSink:
             await self._disconnect()
             raise
         self._writer = Writer(database.dialect, keep_deleted=self._keep_deleted, raw=self._raw)
-        self._group = GroupWriter(self._store)
+        self._group = GroupWriter(self._store, lanes=database.lanes)
+        if self._wants_helper and isinstance(self._place, URL):
+            self._helper = Helper(address(self._place), keep_deleted=self._keep_deleted)
 
     async def close(self, *, complete: bool) -> None:  # noqa: ARG002  # every page stands for itself
         """Store what still waits, and disconnect."""
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            await helper.close()
         group, self._group = self._group, None
         if group is not None:
             await group.close()
@@ -100,7 +122,8 @@ class SqlSink:
         """
         if self._group is None:
             raise SinkError("the sink is not open", reason="closed")
-        await self._group.write(self._page(batch))
+        if self._helper is None or not await self._helper.write(batch):
+            await self._group.write(Page.of(batch))
 
     async def marks(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Mark]:
         """Return the marks of some accounts, by account and product; what was never read is not there."""
@@ -167,16 +190,6 @@ class SqlSink:
         database, self._database = self._database, None
         if database is not None:
             await database.close()
-
-    def _page(self, batch: Batch) -> Page:
-        """Turn a page into rows.
-
-        Raises:
-            DecodeError: It holds a moment beyond the calendar, or what is no JSON.
-        """
-        with suppress(OverflowError, UnicodeEncodeError):
-            return self._writer.page(batch)
-        raise DecodeError(where=batch.kind, paths=unstorable(batch))
 
     async def _store(self, pages: Sequence[Page]) -> list[Exception | None]:
         """Store a group of pages in one transaction; what no database takes must not take the others with it."""

@@ -42,6 +42,11 @@ class Database(Protocol):
         """How the database wants to be talked to."""
         ...
 
+    @property
+    def lanes(self) -> int:
+        """How many transactions at once are faster than one after the other."""
+        ...
+
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own."""
         ...
@@ -67,6 +72,19 @@ def place(database: str | URL | AsyncEngine) -> URL | AsyncEngine:
             "the database must be a URL such as sqlite:///payroll.db or postgresql://user@host/name"
         )
     return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def address(url: URL) -> str:
+    """Return the URL of a database with its password, for another process."""
+    name = url.database
+    if url.drivername == "sqlite" and name and not name.startswith("file:"):
+        url = url.set(database=str(Path(name).absolute()))
+    return url.render_as_string(hide_password=False)
+
+
+def is_in_memory(url: URL) -> bool:
+    """Whether a database is in the memory of the process that opens it."""
+    return url.drivername == "sqlite" and (not url.database or ":memory:" in url.database or "memory" in url.query)
 
 
 def connect(place: URL | AsyncEngine) -> Database:
@@ -154,6 +172,8 @@ class _InLoop:
         self._engine = engine
         self._owned = owned
         self.dialect: Dialect = engine.dialect
+        # While one waits for the server, others work. Nobody knows how many an engine of somebody else has.
+        self.lanes = 3 if owned else 1
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
@@ -171,6 +191,7 @@ class _InThread:
         self._engine = create_engine(url, hide_parameters=True, connect_args=_SQLITE)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pinwheel-sync-sqlite")
         self.dialect: Dialect = self._engine.dialect
+        self.lanes = 1
         _tune(self._engine, url)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -191,7 +212,7 @@ def _tune(engine: Engine, url: URL) -> None:
     @event.listens_for(engine, "do_connect")
     def create_file(*_: object) -> None:
         name = url.database
-        if name and name != ":memory:" and not name.startswith("file:") and not Path(name).exists():
+        if name and not is_in_memory(url) and not name.startswith("file:") and not Path(name).exists():
             Path(name).touch(mode=0o600)
 
     @event.listens_for(engine, "connect")

@@ -16,7 +16,7 @@ from pinwheel_async.sync._sink import DAYS, Kind
 from pinwheel_async.sync._sql_books import MARKS
 from pinwheel_async.sync._sql_types import converter, same
 from pinwheel_async.sync._tables import STORED
-from pinwheel_async.sync._upsert import Cursor, Pairs, TableSql
+from pinwheel_async.sync._upsert import Cursor, Pairs, Row, TableSql
 
 
 class KindWriter:
@@ -36,6 +36,7 @@ class KindWriter:
         """
         columns = STORED[kind].table.c
         self._kind = kind
+        self._layout = layout
         self._objects = layout.objects.sql
         self._parts = [part.sql for _, part in layout.parts]
         self._leftovers = leftovers
@@ -64,9 +65,9 @@ class KindWriter:
         for part in self._parts:
             part.delete_objects(cursor, again or ())
         new = trusting and again == []
-        self._objects.upsert(cursor, _joined(one.objects for one in pages), new=new)
+        self._objects.upsert(cursor, self._layout.object_rows(pages), new=new)
         for number, part in enumerate(self._parts):
-            part.upsert(cursor, _joined(one.lines[number] for one in pages), new=new)
+            part.upsert(cursor, self._layout.part_rows(number, pages), new=new)
         going_on = [one for one in pages if one.account_id in under_way and one.reached not in {None, "patch"}]
         if there or going_on:
             left = {account: self._left(begun[account], rows) for account, rows in there.items()}
@@ -78,7 +79,7 @@ class KindWriter:
         """Find objects that are there and come again: none in a first sync. None if it does not matter which."""
         again: list[tuple[str, Any]] = []
         for account, rows in there.items():
-            ids = {*begun[account].ids}
+            ids = begun[account].items
             again += [(account, one) for one, *_ in rows if one in ids]
         if pairs := _joined(one.pairs for one in others):
             if not self._parts:
@@ -88,7 +89,7 @@ class KindWriter:
 
     def _left(self, page: Page, there: Sequence[Any]) -> list[Any]:
         """Return the ids that the reading can find and that are not on its first page."""
-        ids, mark = {*page.ids}, page.batch.mark
+        ids, mark = page.items, page.batch.mark
         from_day: Any = mark and mark.from_day
         if from_day is not None:
             from_day = self._day(from_day)
@@ -105,12 +106,12 @@ class KindWriter:
         vanished = [*self._leftovers.of_accounts(cursor, "account_id, id", complete)] if complete else []
         over = [one.account_id for one in going_on if one.batch.first or one.reached != "reading"]
         self._leftovers.delete_accounts(cursor, over)
-        rows: list[Any] = []
+        rows: list[Row] = []
         for account, ids in left.items():
             if begun[account].reached == "complete":
                 vanished += [(account, one) for one in ids]
             else:
-                rows += chain.from_iterable((account, one, self._kind) for one in ids)
+                rows += [(account, one, self._kind) for one in ids]
         self._leftovers.upsert(cursor, rows)
         self._remove(cursor, vanished, {one.account_id: one for one in (*begun.values(), *later)})
 

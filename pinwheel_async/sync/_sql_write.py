@@ -7,12 +7,12 @@ from attrs import frozen
 from sqlalchemy import Dialect, Table
 
 from pinwheel_async.sync._rows import Layout, Page, Rows
-from pinwheel_async.sync._sink import Batch, Kind
+from pinwheel_async.sync._sink import Kind
 from pinwheel_async.sync._sql_books import LEFTOVERS, MARKS
 from pinwheel_async.sync._sql_kind import KindWriter
 from pinwheel_async.sync._sql_types import converter, same
 from pinwheel_async.sync._tables import STORED, Stored
-from pinwheel_async.sync._upsert import Cursor, PostgresTableSql, TableSql
+from pinwheel_async.sync._upsert import Cursor, PostgresTableSql, Row, TableSql
 
 
 @frozen
@@ -29,18 +29,15 @@ class Writer:
 
     def __init__(self, dialect: Dialect, *, keep_deleted: bool, raw: bool) -> None:
         """Prepare the statements."""
-        self._layouts: Mapping[Kind, Layout] = {kind: _layout(one, dialect, raw=raw) for kind, one in STORED.items()}
-        self._kinds = {
-            kind: KindWriter(kind, layout, _leftovers(kind, dialect), dialect, keep_deleted=keep_deleted)
-            for kind, layout in self._layouts.items()
+        self._kinds: Mapping[Kind, KindWriter] = {
+            kind: KindWriter(
+                kind, layout_of(one, dialect, raw=raw), _leftovers(kind, dialect), dialect, keep_deleted=keep_deleted
+            )
+            for kind, one in STORED.items()
         }
         self._marks = _rows(MARKS, dialect)
         self._patches = _table_sql(MARKS, dialect, ["account_id", "product", "patched_at"])
         self._moment = converter(MARKS.c.begun_at, dialect) or same
-
-    def page(self, batch: Batch) -> Page:
-        """Turn a page into rows."""
-        return self._layouts[batch.kind].page(batch)
 
     def write(self, cursor: Cursor, pages: Sequence[Page], *, trusting: bool) -> Collection[Page]:
         """Write pages and their marks.
@@ -83,14 +80,14 @@ class Writer:
         return any(one is not None and one > begun_at for one in (there.begun_at, there.patched_at))
 
     def _keep_marks(self, cursor: Cursor, pages: Sequence[Page]) -> None:
-        marks: list[Any] = []
-        patches: list[Any] = []
+        marks: list[Row] = []
+        patches: list[Row] = []
         for page in pages:
             mark = page.batch.mark
             if mark is not None and page.reached == "patch":
-                patches += (page.account_id, page.batch.kind, self._moment(mark.begun_at))
+                patches.append((page.account_id, page.batch.kind, self._moment(mark.begun_at)))
             elif mark is not None:
-                marks += self._marks.flat([mark], [[page.account_id], [page.batch.kind]])
+                marks += self._marks.rows([mark], [[page.account_id], [page.batch.kind]])
         self._marks.sql.upsert(cursor, marks)
         self._patches.upsert(cursor, patches)
 
@@ -107,7 +104,7 @@ def _without_repetition(pages: Sequence[Page]) -> list[list[Page]]:
     return [list(one.values()) for one in parts]
 
 
-def _layout(stored: Stored, dialect: Dialect, *, raw: bool) -> Layout:
+def layout_of(stored: Stored, dialect: Dialect, *, raw: bool) -> Layout:
     """Prepare the tables of one kind; what is not written into the columns of our own becomes null."""
     own = [one.name for one in stored.table.columns if one.name in {"deleted_at", "raw"}]
     written = ["raw"] if raw else []

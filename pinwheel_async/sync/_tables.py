@@ -50,6 +50,7 @@ class Part:
 class Stored:
     """How one kind of object is stored."""
 
+    model: type[Model]
     table: Table
     parts: tuple[Part, ...] = ()
 
@@ -82,7 +83,7 @@ def stored(
     table = Table(name, metadata, *account, key, *map(_column, fields.values()), *own, sqlite_with_rowid=False)
     for column in index:
         Index(f"{name}_by_{column}", *[table.c[one.name] for one in account], table.c[column])
-    return Stored(table, tuple([Part(one, _part(metadata, owner, *part)) for one, part in parts.items()]))
+    return Stored(model, table, tuple([Part(one, _part(metadata, owner, *part)) for one, part in parts.items()]))
 
 
 def _part(metadata: MetaData, owner: str, name: str, model: type[Model]) -> Table:

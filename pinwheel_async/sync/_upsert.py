@@ -7,10 +7,15 @@ another; PostgreSQL takes arrays, one for each column.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 Pairs: TypeAlias = Sequence[tuple[str, Any]]
 """Accounts with ids of an object."""
+
+
+Row: TypeAlias = Sequence[Any]
+"""The values of a row."""
 
 
 class Cursor(Protocol):
@@ -44,6 +49,7 @@ PLACEHOLDERS: Mapping[str, Callable[[int], str]] = {
 
 # Few sizes, so that a database can keep every statement prepared.
 _SIZES = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+_MOST_ROWS = _SIZES[0]
 
 
 class TableSql:
@@ -85,20 +91,22 @@ class TableSql:
         self._conflict = f" ON CONFLICT ({', '.join(columns[:key])}) DO {change}"
         self._texts: dict[int, str] = {}
 
-    def upsert(self, cursor: Cursor, rows: list[Any], *, new: bool = False) -> None:  # noqa: ARG002  # all the same here
+    def upsert(self, cursor: Cursor, rows: Iterable[Row], *, new: bool = False) -> None:  # noqa: ARG002  # all the same here
         """Insert rows, in place of those that have the same key.
 
         Args:
             cursor: Of the transaction.
-            rows: The values, row after row in one list.
+            rows: Taken in portions, as they are needed.
             new: Whether their keys are expected not to be there; the database may refuse them if they are.
         """
-        start = 0
-        for size in _SIZES:
-            length = size * self._width
-            while len(rows) - start >= length:
-                cursor.execute(self._upsert_text(size), rows[start : start + length])
-                start += length
+        left = iter(rows)
+        while some := [*chain.from_iterable(islice(left, _MOST_ROWS))]:
+            start = 0
+            for size in _SIZES:
+                length = size * self._width
+                if len(some) - start >= length:
+                    cursor.execute(self._upsert_text(size), some[start : start + length])
+                    start += length
 
     def of_accounts(self, cursor: Cursor, what: str, accounts: Sequence[str]) -> Sequence[Any]:
         """Return some columns of the rows of some accounts."""
@@ -150,14 +158,17 @@ class TableSql:
 class PostgresTableSql(TableSql):
     """Reads and writes one table of PostgreSQL."""
 
-    def upsert(self, cursor: Cursor, rows: list[Any], *, new: bool = False) -> None:
+    def upsert(self, cursor: Cursor, rows: Iterable[Row], *, new: bool = False) -> None:
         """Insert rows: with one statement, or with COPY, which takes a third less of everybody's time."""
-        if new and rows and isinstance(cursor, CopyCursor):
-            values = iter(rows)
+        left = iter(rows)
+        first = next(left, None)
+        if first is None:
+            return
+        if new and isinstance(cursor, CopyCursor):
             names = [one.strip('"') for one in self._columns]
-            cursor.copy(self._table.strip('"'), names, zip(*[values] * self._width, strict=True))
-        elif rows:
-            columns = [rows[at :: self._width] for at in range(self._width)]
+            cursor.copy(self._table.strip('"'), names, chain((first,), left))
+        else:
+            columns = [*map(list, zip(first, *left, strict=True))]
             arrays = [f"{self._placeholder(at)}::{kind}[]" for at, kind in enumerate(self._types, 1)]
             cursor.execute(f"{self._into}SELECT * FROM unnest({', '.join(arrays)}){self._conflict}", columns)
 

@@ -34,7 +34,7 @@ async def main():
     base_url, api_secret, database = sys.argv[1:4]
     print("started", flush=True)
     async with Pinwheel(api_secret, base_url=base_url, retry=RetryPolicy(attempts=8, base_s=0.05, cap_s=1)) as pinwheel:
-        report = await sync(pinwheel, Slow(database))
+        report = await sync(pinwheel, Slow(database, helper=sys.argv[4] != "0.0"))
     print(len(report.failures), flush=True)
 
 asyncio.run(main())

@@ -212,18 +212,24 @@ def test_report_file_of_a_run_that_died(run: Run, fake: FakePinwheel, tmp_path: 
     assert not [*tmp_path.glob(".report*")]
 
 
+def finished(file: Path) -> int:
+    """Count the products of accounts that are read to their end."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT count(*) FROM pinwheel_marks WHERE reached != 'reading'").fetchone()[0]
+
+
 @contextmanager
 def started(
     environment: dict[str, str], fake: FakePinwheel, folder: Path, *more: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Start a sync of which two requests for shifts hang, and wait until they do."""
+    """Start a sync of which two requests for shifts hang, and wait until they do and what was fetched is stored."""
     fake.storm(1.0, Fault(delay_s=30), operation="list_shifts")
     command = [sys.executable, "-W", "error", "-m", "pinwheel_async", *sync(fake, "--concurrency", "2", *more)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=environment, cwd=folder, text=True, **pipes)
     try:
         for _ in range(3_000):
-            if fake.counts["list_shifts"] == 2:
+            if fake.counts["list_shifts"] == 2 and finished(folder / "payroll.db") == 11:
                 break
             time.sleep(0.01)
         yield process

@@ -50,6 +50,22 @@ async def test_a_group_is_bounded():
     assert [one for group in store.groups for one in group] == [*range(1_100)]
 
 
+async def test_lanes():
+    """With three lanes there are three groups at once, of at most 64 items, in the order in which they came."""
+    store = Store()
+    store.gate.clear()
+    writer = GroupWriter(store, lanes=3)
+    writes = [asyncio.create_task(writer.write(number)) for number in range(300)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert [len(one) for one in store.groups] == [64, 64, 64]
+    store.gate.set()
+    await asyncio.gather(*writes)
+    await writer.close()
+    assert [one for group in store.groups for one in group] == [*range(300)]
+
+
 async def test_one_writer_does_not_wait_for_company():
     """A lone item is stored at once."""
     store = Store()
@@ -110,7 +126,7 @@ async def test_a_cancelled_group_leaves_nobody_waiting():
     while not store.groups:
         await asyncio.sleep(0)
 
-    writer._task.cancel()
+    writer._tasks[0].cancel()
 
     with pytest.raises(asyncio.CancelledError):
         await write

@@ -11,8 +11,10 @@ from pinwheel_async._core.convert import Shape, decode, encode
 from pinwheel_async._core.fields import Model
 from pinwheel_async._core.lean import Lean
 from pinwheel_async.sync import Batch, MemorySink, SqlSink, sync
+from pinwheel_async.sync._rows import Page
 from pinwheel_async.sync._sink import Kind, without_link
-from pinwheel_async.sync._sql_write import Writer
+from pinwheel_async.sync._sql_write import layout_of
+from pinwheel_async.sync._tables import STORED
 
 KINDS: tuple[Kind, ...] = ("accounts", *PRODUCTS)
 
@@ -78,17 +80,18 @@ async def test_twins_give_the_rows_of_their_models(pinwheel: Pinwheel, kind: Kin
     """Rows that are read out of twins are those of the models, in objects and in lines."""
     memory = MemorySink()
     await sync(pinwheel, memory)
-    writer = Writer(dialect, keep_deleted=False, raw=False)
+    layout = layout_of(STORED[kind], dialect, raw=False)
     models = memory.items(kind)
     assert models
     account_id = None if kind == "accounts" else "a"
 
-    page = writer.page(Batch(kind=kind, account_id=account_id, items=twins(models)))
+    ours, expected = (
+        [Page.of(Batch(kind=kind, account_id=account_id, items=items))] for items in (twins(models), models)
+    )
 
-    expected = writer.page(Batch(kind=kind, account_id=account_id, items=models))
-    assert page.ids == expected.ids
-    assert page.objects == expected.objects
-    assert page.lines == expected.lines
+    assert [*layout.object_rows(ours)] == [*layout.object_rows(expected)]
+    for number in range(len(layout.parts)):
+        assert [*layout.part_rows(number, ours)] == [*layout.part_rows(number, expected)]
 
 
 async def test_places_in_twins_that_no_database_takes(pinwheel: Pinwheel, url: str):

@@ -1,6 +1,7 @@
 """The line in which work waits for workers."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 
 from pinwheel_async.sync._line import Line
@@ -71,3 +72,53 @@ async def test_the_end_waits_for_what_follows():
     assert depth == 10
     for one in workers:
         one.cancel()
+
+
+async def test_others_go_on_while_one_rests():
+    """While a worker rests, another one takes its turn; there are never more turns than were given."""
+    line, busy, peak = Line(1, resting=2), 0, 0
+    gate = asyncio.Event()
+
+    async def do(*, last: bool) -> None:
+        nonlocal busy, peak
+        busy += 1
+        peak = max(peak, busy)
+        await asyncio.sleep(0)
+        busy -= 1
+        async with line.rest(last=last):
+            await gate.wait()
+        if not last:
+            busy += 1
+            peak = max(peak, busy)
+            await asyncio.sleep(0)
+            busy -= 1
+
+    for last in (False, True, False):
+        await line.append(partial(do, last=last))
+    workers = [asyncio.create_task(line.work()) for _ in range(line.workers)]
+    while line._waiting.qsize():
+        await asyncio.sleep(0)
+    gate.set()
+    await line.finish()
+    for one in workers:
+        one.cancel()
+
+    assert peak == 1
+    assert line._turns._value == 1
+
+
+async def test_who_fails_at_rest_has_a_turn_again():
+    """A worker whose rest fails goes on in its turn, and gives it back once."""
+    line = Line(1, resting=1)
+
+    async def fail() -> None:
+        with suppress(ValueError):
+            async with line.rest(last=True):
+                raise ValueError
+
+    await line.append(fail)
+    worker = asyncio.create_task(line.work())
+    await line.finish()
+    worker.cancel()
+
+    assert line._turns._value == 1

@@ -35,7 +35,7 @@ class Noting:
 
 
 def upsert(database: sqlite3.Connection, rows: list[tuple[object, ...]], sql: TableSql = SQL) -> None:
-    sql.upsert(database.cursor(), [value for row in rows for value in row])
+    sql.upsert(database.cursor(), rows)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 63, 64, 85, 256, 1_000])
@@ -53,7 +53,7 @@ def test_few_texts():
     noting = Noting()
 
     for count in range(600):
-        SQL.upsert(noting, ["ann", "rex", 4] * count)
+        SQL.upsert(noting, [("ann", "rex", 4)] * count)
 
     assert len({text for text, _ in noting.done}) == 9
 
@@ -123,7 +123,7 @@ def test_arrays():
         "pets", ["owner", "name", "legs"], 2, types=["TEXT", "TEXT", "BIGINT"], paramstyle="numeric_dollar"
     )
 
-    sql.upsert(noting, ["ann", "rex", 4, "bob", "kit", 3])
+    sql.upsert(noting, [("ann", "rex", 4), ("bob", "kit", 3)])
     sql.change_objects(noting, "legs", 3, [("ann", "rex")])
 
     (insert, columns), (update, parameters) = noting.done
@@ -148,9 +148,9 @@ def test_copy():
     sql = PostgresTableSql('"order"', ["owner", '"position"'], 2, types=["TEXT"] * 2, paramstyle="numeric_dollar")
     noting, copying = Noting(), Copying()
 
-    sql.upsert(noting, ["ann", 0, "bob", 1], new=True)
-    sql.upsert(copying, ["ann", 0, "bob", 1])
-    sql.upsert(copying, ["ann", 0, "bob", 1], new=True)
+    sql.upsert(noting, [("ann", 0), ("bob", 1)], new=True)
+    sql.upsert(copying, [("ann", 0), ("bob", 1)])
+    sql.upsert(copying, [("ann", 0), ("bob", 1)], new=True)
     sql.upsert(copying, [], new=True)
 
     assert noting.done == copying.done[:1]

@@ -1,0 +1,115 @@
+"""What a sink and the process that writes for it say to each other: frames through a socket, packed."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
+from struct import Struct
+from typing import Any, cast
+
+from pinwheel_async._core.lean import UNPACKABLE, Lean, lean, pack, unpacker
+from pinwheel_async.errors import DecodeError, PinwheelError, SinkError, SupersededError
+from pinwheel_async.sync._sink import Batch, Kind, Mark
+from pinwheel_async.sync._tables import STORED
+
+AGAIN = "again"
+"""The helper could not read a page: it is for the other one to write."""
+
+GOODBYE = 2**32 - 1
+"""Number of the last frame: the helper finishes what it was given. Without it, it drops everything at once, because a
+later run may be reading the same by then."""
+
+_HEAD = Struct(">II")
+"""Number of the frame, and how many bytes follow."""
+
+_CHUNK = 1024 * 1024
+"""Bytes that are read at a time, at most."""
+
+_KINDS: tuple[Kind, ...] = tuple(STORED)
+
+
+async def connect(connection: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return the two directions of a socket."""
+    return await asyncio.open_connection(sock=connection, limit=_CHUNK)
+
+
+async def frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, bytes]]:
+    """Yield number and content of every frame, until the other side is gone."""
+    rest = b""
+    while True:
+        try:
+            chunk = await reader.read(_CHUNK)
+        except OSError:
+            return
+        if not chunk:
+            return
+        data, at = rest + chunk, 0
+        while len(data) - at >= _HEAD.size:
+            number, size = _HEAD.unpack_from(data, at)
+            begin, end = at + _HEAD.size, at + _HEAD.size + size
+            if end > len(data):
+                break
+            yield number, data[begin:end]
+            at = end
+        rest = data[at:]
+
+
+def frame(number: int, content: bytes = b"") -> bytes:
+    """Put content into a frame."""
+    return _HEAD.pack(number, len(content)) + content
+
+
+def pack_page(batch: Batch) -> bytes | None:
+    """Pack a page; None if it holds something that only models can hold."""
+    if not all(isinstance(one, Lean) for one in cast("Sequence[object]", batch.items)):
+        return None
+    try:
+        content = pack((batch.account_id, batch.first, batch.last, batch.mark, batch.items))
+    except UNPACKABLE:
+        return None
+    return bytes([_KINDS.index(batch.kind)]) + content
+
+
+def unpack_page(content: bytes) -> Batch | None:
+    """Return a page that was packed; None if it cannot be read."""
+    kind = _KINDS[content[0]]
+    try:
+        account_id, first, last, mark, items = _page_unpacker(kind)(content[1:])
+    except UNPACKABLE:
+        return None
+    return Batch(kind=kind, account_id=account_id, items=items, first=first, last=last, mark=mark)
+
+
+def pack_outcome(error: Exception | None) -> bytes:
+    """Pack what became of a page."""
+    said: list[str] = []
+    if isinstance(error, SupersededError):
+        said = ["superseded"]
+    elif isinstance(error, DecodeError):
+        said = ["decode", error.where, *error.paths]
+    elif isinstance(error, SinkError):
+        said = ["sink", error.reason]
+    elif error is not None:
+        said = [AGAIN]
+    return pack(said)
+
+
+def unpack_outcome(content: bytes) -> PinwheelError | bool:
+    """Return what became of a page: an error, or whether it was written."""
+    match unpacker(list[str])(content):
+        case []:
+            return True
+        case ["superseded"]:
+            return SupersededError()
+        case ["decode", where, *paths]:
+            return DecodeError(where=where, paths=paths)
+        case ["sink", reason]:
+            return SinkError("the database did not store a page", reason=reason)
+        case _:
+            return False
+
+
+@cache
+def _page_unpacker(kind: Kind) -> Any:
+    items: Any = cast("Any", tuple)[lean(cast("Any", STORED[kind].model)), ...]
+    return unpacker(cast("Any", tuple)[str | None, bool, bool, Mark | None, items])
