@@ -35,7 +35,7 @@ ONLY_IN = {
     "attrs": ("",),
     "typing_extensions": ("",),
     "cattrs": ("_core/lenient.py",),
-    "msgspec": ("_core/convert.py", "_core/fields.py", "_core/lean.py", "testing/"),
+    "msgspec": ("_core/convert.py", "_core/fields.py", "_core/lanes.py", "_core/lean.py", "_core/shape.py", "testing/"),
     "cryptography": ("webhooks/_sealing.py",),
     "sqlalchemy": _SQL,
     "aiosqlite": _SQL,

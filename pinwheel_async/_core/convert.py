@@ -4,51 +4,33 @@ Two lanes give equal models. The fast lane is a cached msgspec decoder that fill
 bytes. What it refuses goes through the lenient lane (`lenient.py`), which forgives what does not change the meaning,
 notes it, and refuses the rest with its path. On a page, only the odd items take the lenient lane.
 
-Who only reads values out of models may have lean twins of them (`lean.py`): still faster, and as exact.
+Who only reads values out of models may have lean twins of them, and who reads nothing the bytes (`lanes.py`).
 """
 
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache, partial
-from typing import Any, Generic, TypeGuard, TypeVar, cast, get_args
+from typing import Any, TypeGuard, TypeVar, cast, get_args
 
 import attrs
 import msgspec
 
 from pinwheel_async._core.exact import Walk
 from pinwheel_async._core.fields import Model, attributes, is_list, wire_name
-from pinwheel_async._core.lean import lean
+from pinwheel_async._core.lanes import decode_lean, decode_packed
 from pinwheel_async._core.lenient import structure
+from pinwheel_async._core.shape import REFUSALS, Decoded, Shape, decoder_of, envelope_of
 from pinwheel_async._core.versions import lift, lift_envelope, needs_lift
 
 T = TypeVar("T")
 D = TypeVar("D")
 M = TypeVar("M")
 
-# Besides its own errors msgspec lets these out: for bad UTF-8, for brackets nested without end, and, where floats are
-# read as decimals, for exponents without end.
-REFUSALS = (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation)
-
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
 _NOTHING = msgspec.Raw()
-
-
-@attrs.frozen(repr=False)
-class Envelope(Model, Generic[D, M]):
-    """An answer as it stands on the wire."""
-
-    data: D
-    meta: M | None = None
-
-
-@attrs.frozen(repr=False)
-class BareEnvelope(Model, Generic[D]):
-    """An answer whose `meta` nobody documents."""
-
-    data: D
 
 
 @attrs.frozen(repr=False)
@@ -58,29 +40,6 @@ class Parcel(Model):
     event_id: Any = None
     event: Any = None
     payload: msgspec.Raw = _NOTHING
-
-
-@attrs.frozen
-class Shape:
-    """What an answer should hold."""
-
-    item: type[Model]
-    many: bool
-    meta: type[Model] | None
-    lean: bool = False
-    """Whether twins will do. An answer that is not quite as documented gives models all the same."""
-
-
-@attrs.frozen(repr=False)
-class Decoded(Model):
-    """What an answer did hold: data and meta, or the places that could not be read."""
-
-    data: Any = None
-    meta: Any = None
-    problems: tuple[str, ...] = ()
-    """Why there is no data: places and what was expected there."""
-    forgiven: tuple[str, ...] = ()
-    """Places where the answer was not as documented, and what was forgiven there."""
 
 
 def encode(model: Model, *, nulls: bool = False) -> bytes:
@@ -95,12 +54,11 @@ def rfc3339(moment: datetime) -> bytes:
 
 def decode(shape: Shape, body: bytes, version: str) -> Decoded:
     """Decode an answer of an API version. Never raises: hostile bytes come back as problems."""
-    if shape.lean:
-        found = _lean_lane(shape).decode(body, version)
-        if found is not None:
-            return found
-        shape = attrs.evolve(shape, lean=False)
-    return _lanes(shape).decode(body, version)
+    if shape.packed and (found := decode_packed(shape, body, version)) is not None:
+        return found
+    if shape.lean and (found := decode_lean(shape, body, version)) is not None:
+        return found
+    return _lanes(Shape(shape.item, shape.many, shape.meta)).decode(body, version)
 
 
 def read_as(kind: type[T], body: bytes) -> T | None:
@@ -156,9 +114,9 @@ class _Lanes:
         self.shape = shape
         self.kind = shape.item.__name__
         self.rename = _renamer(shape.item)
-        self.item = _decoder(shape.item)
-        self.whole = _decoder(_envelope(shape, shape.item)) if self.item else None
-        self.raw_items = msgspec.json.Decoder(_envelope(shape, msgspec.Raw)) if shape.many else None
+        self.item = decoder_of(shape.item)
+        self.whole = decoder_of(envelope_of(shape, shape.item)) if self.item else None
+        self.raw_items = msgspec.json.Decoder(envelope_of(shape, msgspec.Raw)) if shape.many else None
 
     def decode(self, body: bytes, version: str) -> Decoded:
         if self.whole is not None and not needs_lift(self.kind, version):
@@ -217,44 +175,6 @@ class _Lanes:
             walk.refuse("not a list")
         walk.path.pop()
         return tuple(items), read_meta
-
-
-@cache
-def _lean_lane(shape: Shape) -> "_LeanLane":
-    return _LeanLane(shape)
-
-
-class _LeanLane:
-    """The way to the twins; it forgives nothing."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.kind = shape.item.__name__
-        self.whole = _decoder(_envelope(shape, lean(cast("Any", shape.item))))
-
-    def decode(self, body: bytes, version: str) -> Decoded | None:
-        """Return what an answer holds; None if it is for the others to say."""
-        if self.whole is None or needs_lift(self.kind, version):
-            return None
-        try:
-            envelope = self.whole.decode(body)
-        except REFUSALS:
-            return None
-        return Decoded(envelope.data, getattr(envelope, "meta", None))
-
-
-def _envelope(shape: Shape, item: Any) -> Any:
-    """Return the type of a whole answer."""
-    data: Any = cast("Any", tuple)[item, ...] if shape.many else item
-    meta: Any = shape.meta
-    return cast("Any", Envelope)[data, meta] if meta else cast("Any", BareEnvelope)[data]
-
-
-def _decoder(kind: Any) -> "msgspec.json.Decoder[Any] | None":
-    """Build the fast lane of a type; None where msgspec cannot, as for a union of classes."""
-    try:
-        return msgspec.json.Decoder(kind)
-    except TypeError:
-        return None
 
 
 def _renamer(kind: type[Model]) -> Callable[[bytes], bytes]:

@@ -49,6 +49,8 @@ class Endpoint(Generic[T]):
     """Whether only the API's oldest documentation has it."""
     lean: bool = False
     """Whether the caller only reads values: twins of the models will do."""
+    packed: bool = False
+    """Whether the caller reads nothing: the data may stay as they are on the wire."""
 
     @property
     def name(self) -> str:

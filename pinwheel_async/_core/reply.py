@@ -5,10 +5,11 @@ from typing import Any, Generic, TypeVar, cast
 
 from attrs import field, frozen
 
-from pinwheel_async._core.convert import Decoded, Shape, decode, read_json
+from pinwheel_async._core.convert import decode, read_json
 from pinwheel_async._core.endpoint import Endpoint
 from pinwheel_async._core.fields import Model, is_list
 from pinwheel_async._core.page import ListMeta, Page
+from pinwheel_async._core.shape import Decoded, Shape
 from pinwheel_async._core.versions import as_object
 from pinwheel_async._core.wire import Response
 from pinwheel_async.errors import (
@@ -84,7 +85,7 @@ def read_reply(row: Endpoint[T], response: Response, *, version: str) -> Reply[T
 def _shape(row: Endpoint[Any]) -> Shape:
     if row.result is None:  # pragma: no cover  # the caller looked
         raise AssertionError
-    return Shape(row.result, row.shape == "page", row.meta, row.lean)
+    return Shape(row.result, row.shape == "page", row.meta, row.lean, row.packed)
 
 
 def _value(row: Endpoint[Any], decoded: Decoded) -> Any:

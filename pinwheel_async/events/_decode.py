@@ -6,10 +6,11 @@ from typing import Any
 
 from attrs import frozen
 
-from pinwheel_async._core.convert import REFUSALS, Parcel, read_exact, read_json, reader
+from pinwheel_async._core.convert import Parcel, read_exact, read_json, reader
 from pinwheel_async._core.exact import Walk
 from pinwheel_async._core.fields import Model, attributes, is_object
 from pinwheel_async._core.lenient import structure
+from pinwheel_async._core.shape import REFUSALS
 from pinwheel_async._core.versions import lift, needs_lift
 from pinwheel_async.events._base import Event, UnknownEvent, class_of
 

@@ -14,6 +14,7 @@ from pinwheel_async.client import Pinwheel
 from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.errors import InvalidRequestError, NotFoundError, SupersededError
 from pinwheel_async.products import Product
+from pinwheel_async.sync._lean import Sealed
 from pinwheel_async.sync._sink import Batch, Mark
 
 Ended: TypeAlias = Literal["complete", "missing"]
@@ -155,7 +156,9 @@ async def _pages(pinwheel: Pinwheel, reading: Reading, cursor: str | None) -> As
             async for page in found:
                 yield page
     else:
-        yield Page(data=(await source,), meta=ListMeta())
+        one: Any = await source
+        data: Any = one if isinstance(one, Sealed) else (one,)
+        yield Page(data=data, meta=ListMeta())
 
 
 def pages(source: Paged[Any]) -> AsyncGenerator[Page[Any], None]:

@@ -11,6 +11,7 @@ from pinwheel_async.errors import DecodeError, PinwheelError, SinkError, Superse
 from pinwheel_async.products import Product
 from pinwheel_async.sync import _sql_ledger as ledger, _sql_purge as purging
 from pinwheel_async.sync._group import GroupWriter
+from pinwheel_async.sync._lean import opened
 from pinwheel_async.sync._ledger import Announcement
 from pinwheel_async.sync._rows import Page
 from pinwheel_async.sync._sink import Batch, Mark
@@ -80,6 +81,11 @@ class SqlSink:
         return not self._raw
 
     @property
+    def takes_sealed(self) -> bool:
+        """Whether items may be unread: it is the helper that reads them."""
+        return self._wants_helper
+
+    @property
     def gathers(self) -> int:
         """How many pages may wait to be stored in one transaction, beside those that are being fetched."""
         return _GATHERS
@@ -123,7 +129,7 @@ class SqlSink:
         if self._group is None:
             raise SinkError("the sink is not open", reason="closed")
         if self._helper is None or not await self._helper.write(batch):
-            await self._group.write(Page.of(batch))
+            await self._group.write(Page.of(opened(batch)))
 
     async def marks(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Mark]:
         """Return the marks of some accounts, by account and product; what was never read is not there."""

@@ -7,8 +7,11 @@ from functools import cache
 from struct import Struct
 from typing import Any, cast
 
+from pinwheel_async._core.convert import decode
 from pinwheel_async._core.lean import UNPACKABLE, Lean, lean, pack, unpacker
+from pinwheel_async._core.shape import Shape
 from pinwheel_async.errors import DecodeError, PinwheelError, SinkError, SupersededError
+from pinwheel_async.sync._lean import Sealed
 from pinwheel_async.sync._sink import Batch, Kind, Mark
 from pinwheel_async.sync._tables import STORED
 
@@ -25,7 +28,10 @@ _HEAD = Struct(">II")
 _CHUNK = 1024 * 1024
 """Bytes that are read at a time, at most."""
 
-_KINDS: tuple[Kind, ...] = tuple(STORED)
+_SIZE = Struct(">I")
+
+_NEWEST = "9999-12-31"
+"""What the helper is given unread is of a version that needs no lifting."""
 
 
 async def connect(connection: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -61,23 +67,43 @@ def frame(number: int, content: bytes = b"") -> bytes:
 
 def pack_page(batch: Batch) -> bytes | None:
     """Pack a page; None if it holds something that only models can hold."""
-    if not all(isinstance(one, Lean) for one in cast("Sequence[object]", batch.items)):
+    items: object = batch.items
+    head = (batch.kind, batch.account_id, batch.first, batch.last, batch.mark)
+    if isinstance(items, Sealed):
+        known = pack((*head, items.is_list))
+        return _SIZE.pack(len(known)) + known + items.packed.body
+    if not all(isinstance(one, Lean) for one in cast("Sequence[object]", items)):
         return None
     try:
-        content = pack((batch.account_id, batch.first, batch.last, batch.mark, batch.items))
+        known, content = pack((*head, None)), pack(items)
     except UNPACKABLE:
         return None
-    return bytes([_KINDS.index(batch.kind)]) + content
+    return _SIZE.pack(len(known)) + known + content
 
 
 def unpack_page(content: bytes) -> Batch | None:
     """Return a page that was packed; None if it cannot be read."""
-    kind = _KINDS[content[0]]
-    try:
-        account_id, first, last, mark, items = _page_unpacker(kind)(content[1:])
-    except UNPACKABLE:
+    at = _SIZE.size + _SIZE.unpack_from(content)[0]
+    kind, account_id, first, last, mark, is_list = _head(content[_SIZE.size : at])
+    items = _twins(kind, content[at:]) if is_list is None else _read(kind, content[at:], is_list=is_list)
+    if items is None:
         return None
     return Batch(kind=kind, account_id=account_id, items=items, first=first, last=last, mark=mark)
+
+
+def _twins(kind: Kind, content: bytes) -> Any:
+    """Unpack twins; None if they cannot be."""
+    try:
+        return _unpack_twins(kind)(content)
+    except UNPACKABLE:
+        return None
+
+
+def _read(kind: Kind, body: bytes, *, is_list: bool) -> Any:
+    """Read twins out of an answer; None if they are no twins, because it is not quite as documented."""
+    data = decode(Shape(STORED[kind].model, is_list, None, lean=True), body, _NEWEST).data
+    items: Any = data if is_list else (data,)
+    return items if items is not None and all(isinstance(one, Lean) for one in items) else None
 
 
 def pack_outcome(error: Exception | None) -> bytes:
@@ -109,7 +135,9 @@ def unpack_outcome(content: bytes) -> PinwheelError | bool:
             return False
 
 
+_head = unpacker(cast("Any", tuple[Kind, str | None, bool, bool, Mark | None, bool | None]))
+
+
 @cache
-def _page_unpacker(kind: Kind) -> Any:
-    items: Any = cast("Any", tuple)[lean(cast("Any", STORED[kind].model)), ...]
-    return unpacker(cast("Any", tuple)[str | None, bool, bool, Mark | None, items])
+def _unpack_twins(kind: Kind) -> Any:
+    return unpacker(cast("Any", tuple)[lean(cast("Any", STORED[kind].model)), ...])

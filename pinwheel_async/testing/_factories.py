@@ -10,8 +10,9 @@ from typing import Any, TypeVar, cast
 import attrs
 import msgspec
 
-from pinwheel_async._core.convert import Shape, decode
+from pinwheel_async._core.convert import decode
 from pinwheel_async._core.fields import Model
+from pinwheel_async._core.shape import Shape
 from pinwheel_async.events import Event
 from pinwheel_async.models.account import Account
 from pinwheel_async.models.allocation import DirectDepositAllocations

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from pinwheel_async._core.convert import Shape, decode, encode
+from pinwheel_async._core.convert import decode, encode
 from pinwheel_async._core.page import PaginationMeta, RefreshablePaginationMeta
+from pinwheel_async._core.shape import Shape
 from pinwheel_async.models import (
     Account,
     ApiKey,

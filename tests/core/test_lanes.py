@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from pinwheel_async import models
-from pinwheel_async._core.convert import Shape, decode, encode
+from pinwheel_async._core.convert import decode, encode
 from pinwheel_async._core.exact import Walk
 from pinwheel_async._core.fields import Model, Timestamp, Year, attributes, wire_name
 from pinwheel_async._core.lean import Lean, attribute_names, lean
 from pinwheel_async._core.lenient import structure
 from pinwheel_async._core.page import PaginationMeta
+from pinwheel_async._core.shape import Packed, Shape
 
 LATEST = "2025-07-08"
 ID = "0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f"
@@ -174,6 +175,39 @@ def test_twins_show_no_values():
     twin = lean(models.Employment)(**employment)
 
     assert repr(twin) == f"<Employment id={ID}>"
+
+
+@pytest.mark.parametrize(
+    ("many", "body", "count"),
+    [
+        (True, b'{"data":[{"id":"1"},{"id":2}],"meta":{"count":2,"next_cursor":"on"}}', 2),
+        (True, b'{"data":[],"meta":{"count":0,"next_cursor":"on"}}', 0),
+        (False, b'{"data":{"id":"1"},"meta":{"next_cursor":"on"}}', 1),
+    ],
+)
+def test_what_nobody_reads(many: bool, body: bytes, count: int):
+    """Packed data stay as they came, and only what the answer says about itself is read."""
+    decoded = decode(Shape(models.Paystub, many, PaginationMeta, packed=True), body, LATEST)
+
+    assert decoded.data == Packed(body, count)
+    assert decoded.meta.next_cursor == "on"
+
+
+@pytest.mark.parametrize(
+    ("body", "version"),
+    [
+        (b'{"data":{"id":"1"}}', LATEST),
+        (b'{"data":[],"meta":{"next_cursor":7}}', LATEST),
+        (b'{"data":[]', LATEST),
+        (b'[{"id":"1"}]', "2020-01-01"),
+    ],
+    ids=["no list", "odd meta", "half", "old"],
+)
+def test_what_is_read_nevertheless(body: bytes, version: str):
+    """An answer that is odd as a whole, or of an older version, is read as if nothing could stay packed."""
+    shape = Shape(models.Paystub, many=True, meta=PaginationMeta)
+
+    assert decode(shape, body, version) == decode(attrs.evolve(shape, packed=True), body, version)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda one: one.__name__)

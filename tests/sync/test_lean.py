@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pinwheel_async import PRODUCTS, DecodeError, Pinwheel, capture
-from pinwheel_async._core.convert import Shape, decode, encode
+from pinwheel_async._core.convert import decode, encode
 from pinwheel_async._core.fields import Model
 from pinwheel_async._core.lean import Lean
+from pinwheel_async._core.shape import Shape
 from pinwheel_async.sync import Batch, MemorySink, SqlSink, sync
 from pinwheel_async.sync._rows import Page
 from pinwheel_async.sync._sink import Kind, without_link

@@ -1,6 +1,7 @@
 """A process of its own that writes pages for a sink."""
 
 import asyncio
+import json
 import logging
 import os
 import select
@@ -11,19 +12,22 @@ from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 from sqlalchemy import select as select_from
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from pinwheel_async import ConfigurationError, DecodeError, Pinwheel
-from pinwheel_async._core.convert import Shape, decode, encode
+from pinwheel_async import ConfigurationError, DecodeError, Pinwheel, capture
+from pinwheel_async._core.convert import decode, encode
+from pinwheel_async._core.shape import Packed, Shape
 from pinwheel_async.errors import SinkError, SupersededError
 from pinwheel_async.models import Income
 from pinwheel_async.sync import METADATA, Batch, Mark, SqlSink, sync
+from pinwheel_async.sync._lean import Sealed, fitting
 from pinwheel_async.sync._sql_helper import Helper
-from pinwheel_async.testing import FakePinwheel, make_income
+from pinwheel_async.testing import FakePinwheel, Fault, make_income
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -239,6 +243,68 @@ async def test_a_table_that_is_gone(url: str):
     await sink.close(complete=True)
 
     assert caught.value.reason == "SQLITE_ERROR"
+
+
+async def sealed(pinwheel: Pinwheel, fake: FakePinwheel, sink: SqlSink, **changes: object) -> Batch:
+    """Return a page of an income that nobody has read, changed on its way."""
+    account_id, *_ = fake.world.account_ids()
+    record = json.loads(encode(make_income(id="1"), nulls=True)) | changes
+    fake.script(Fault(json={"data": record, "meta": {"refreshed_at": None}}), operation="get_income")
+    items: Any = await fitting(pinwheel, sink).income.get(account_id)
+    assert isinstance(items, Sealed)
+    return attrs.evolve(page(), items=items)
+
+
+async def test_pages_that_nobody_has_read(pinwheel: Pinwheel, fake: FakePinwheel, database: str, written: list[bool]):
+    """The helper reads what the process that fetched it has not."""
+    sink = SqlSink(database, helper=True)
+    await started(sink)
+    batch = await sealed(pinwheel, fake, sink)
+    written.clear()
+
+    await sink.write(batch)
+    found = await sink.held("a", "income")
+    await sink.close(complete=True)
+
+    assert (written, found) == ([True], {"1"})
+
+
+async def test_odd_pages_are_read_here(pinwheel: Pinwheel, fake: FakePinwheel, url: str, written: list[bool]):
+    """What has to be forgiven is read, noted and written by the process that fetched it."""
+    sink = SqlSink(url, helper=True)
+    await started(sink)
+    batch = await sealed(pinwheel, fake, sink, currency=None)
+    written.clear()
+
+    await sink.write(batch)
+    found = await sink.held("a", "income")
+    await sink.close(complete=True)
+
+    assert (written, found) == ([False], {"1"})
+    assert dict(pinwheel.drift) == {"GET /v1/accounts/{account_id}/income data.currency: null": 1}
+
+
+async def test_pages_that_cannot_be_read(pinwheel: Pinwheel, fake: FakePinwheel, url: str):
+    """What is not of the documented shape is refused as if it had been read at once."""
+    sink = SqlSink(url, helper=True)
+    await started(sink)
+    batch = await sealed(pinwheel, fake, sink, created_at="planted-4711")
+
+    with pytest.raises(DecodeError) as caught:
+        await sink.write(batch)
+    await sink.close(complete=True)
+
+    assert caught.value.where == "GET /v1/accounts/{account_id}/income"
+    assert caught.value.paths == ("data.created_at: not a moment in time",)
+
+
+async def test_who_captures_gets_models(pinwheel: Pinwheel, url: str):
+    """Replies that somebody captures hold models, with a helper, too."""
+    with capture() as replies:
+        await sync(pinwheel, SqlSink(url, helper=True), products=["income"])
+
+    assert replies
+    assert not [one for one in replies if isinstance(one.value, Packed)]
 
 
 async def test_few_pages_start_no_helper(pinwheel: Pinwheel, url: str, monkeypatch: pytest.MonkeyPatch):

@@ -7,8 +7,9 @@ import attrs
 import pytest
 
 from pinwheel_async import models
-from pinwheel_async._core.convert import Shape, decode, encode
+from pinwheel_async._core.convert import decode, encode
 from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year
+from pinwheel_async._core.shape import Shape
 from pinwheel_async.models import Account, EndUserDocument, Income, LinkTokenRequest, Paystub, UploadedPaystub
 from pinwheel_async.testing import (
     make,
