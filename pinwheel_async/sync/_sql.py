@@ -57,8 +57,9 @@ class SqlSink:
                 Their `deleted_at` says when the reading began that did not find them; it is null again if they come
                 back.
             raw: Whether the column `raw` keeps each object as JSON, every field of it but the links to files.
-            helper: Whether a process of its own writes the pages after the first 200: where a core is free, a bulk sync
-                is then much faster. It ends with the sink, or with this process.
+            helper: Whether a process of its own reads and writes the pages after the first 200: where a core is free, a
+                bulk sync takes less time, and costs this process no more than fetching. It ends with the sink, or with
+                this process.
 
         Raises:
             ConfigurationError: No such URL, or no SQLite or PostgreSQL; or no helper can do this: it needs a URL, a
