@@ -32,7 +32,7 @@ _COMMANDS = {
     "sync": """Copy accounts and their data into a database; running again goes on, and fetches what changed.
 
     SIGINT (ctrl-C) and SIGTERM end it early: what was fetched is stored, and the report says what was done. The exit
-    code is 130 then, or 143; a second signal ends it at once. The next run goes on.
+    code is 130 then; a second signal ends it at once. The next run goes on.
     """,
     "status": "Say what a copy holds: how complete and how fresh it is, and what failed.",
     "export": "Write the tables of a copy into Parquet or CSV files.",

@@ -8,6 +8,9 @@ from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
+STOPPED = 128 + signal.SIGINT
+"""Exit code of a command that was told to stop, and did."""
+
 _NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -20,8 +23,8 @@ class Stopping:
 
     @property
     def code(self) -> int:
-        """Exit code of a command that ended by the signal; 0 if none came."""
-        return 0 if self.signal is None else 128 + self.signal
+        """Exit code of a command that ended in order because of a signal, whichever it was; 0 if none came."""
+        return 0 if self.signal is None else STOPPED
 
     def __str__(self) -> str:
         """Return how the command ended."""
