@@ -1,11 +1,13 @@
 """The databases: how to reach them, and how to begin so that what a transaction reads holds until it has written."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
@@ -206,6 +208,20 @@ class _InThread:
             return work(connection)
 
 
+def _use_wal(connection: Any) -> None:
+    """Let a file have a log; where others are just doing the same, SQLite says at once that it is busy."""
+    deadline = monotonic() + _SQLITE["timeout"]
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(0.01)
+        else:
+            return
+
+
 def _tune(engine: Engine, url: URL) -> None:
     """Set up each connection, and keep a new file to its owner."""
 
@@ -218,7 +234,7 @@ def _tune(engine: Engine, url: URL) -> None:
     @event.listens_for(engine, "connect")
     def set_pragmas(connection: Any, _: object) -> None:
         # With WAL others can read meanwhile. NORMAL: what a power failure takes can be fetched again.
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         # Pages of 4 kB: of 32 MB of changes, many hit the same pages, which are then moved into the file once.
         connection.execute("PRAGMA wal_autocheckpoint = 8000")
