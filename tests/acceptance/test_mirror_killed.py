@@ -5,8 +5,9 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from pathlib import Path
-from random import Random
+from random import Random, SystemRandom
 
 from pinwheel_async import Pinwheel
 from pinwheel_async.sync import SqlSink, status, sync
@@ -63,9 +64,11 @@ async def drained(inbox: SqliteInbox) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    """Return a port on which nobody listens, below those that the system gives to whoever asks for any."""
+    for port in SystemRandom().sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError
 
 
 async def test_mirror_killed_again_and_again(tmp_path: Path):
