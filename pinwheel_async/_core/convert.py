@@ -25,8 +25,6 @@ from pinwheel_async._core.shape import REFUSALS, Decoded, Shape, decoder_of, env
 from pinwheel_async._core.versions import lift, lift_envelope, needs_lift
 
 T = TypeVar("T")
-D = TypeVar("D")
-M = TypeVar("M")
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
@@ -58,7 +56,7 @@ def decode(shape: Shape, body: bytes, version: str) -> Decoded:
         return found
     if shape.lean and (found := decode_lean(shape, body, version)) is not None:
         return found
-    return _lanes(Shape(shape.item, shape.many, shape.meta)).decode(body, version)
+    return _lanes(shape).decode(body, version)
 
 
 def read_as(kind: type[T], body: bytes) -> T | None:

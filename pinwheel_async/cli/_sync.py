@@ -59,7 +59,7 @@ async def sync(
     from_start_date:
         Only shifts that start on this day or later.
     concurrency:
-        Most products of accounts under way at once.
+        Most products of accounts fetched at once; others may wait to be stored.
     requests_per_s:
         Most requests begun per second, on average.
     report:

@@ -30,7 +30,7 @@ class Plan:
     accounts: Accounts | None
     """Account ids; null means every account that the API lists."""
     workers: int
-    """Most units under way at once."""
+    """Most units fetched at once."""
     from_pay_date: date | None
     from_start_date: date | None
     changed_only: bool = True
@@ -69,7 +69,7 @@ def make_plan(
         products: In the order in which they are fetched for each account; repetitions are dropped.
         accounts: Account ids, or None for all; repetitions are dropped, where it is no async iterable.
         ceiling: Most requests that the client has in flight.
-        concurrency: Most units under way at once; None for as many as help.
+        concurrency: Most units fetched at once; None for as many as help.
         from_pay_date: Only paystubs after this day.
         from_start_date: Only shifts that start on this day or later.
         changed_only: Whether to fetch only what moved; None where the sink remembers.

@@ -35,8 +35,8 @@ class SqlSink:
 
     Objects are stored under the API's ids: fetching them again updates them, and their lines are replaced; what the API
     does not list any more is removed when a list has been read to its end. The tables are made when they are not there,
-    and those of an earlier version of this library are brought up to date. All pages that wait are stored in one
-    transaction, each with its mark; a page's `write` returns when it is committed.
+    and those of an earlier version of this library are brought up to date. Pages that wait are stored together,
+    each in one transaction with its mark; a page's `write` returns when it is committed.
 
     Several processes may write into one database. On SQLite, a power failure may cost the last transactions, never the
     database: everything can be fetched again. A new file can be read by its owner only.

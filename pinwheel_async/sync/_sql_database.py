@@ -86,7 +86,9 @@ def address(url: URL) -> str:
 
 def is_in_memory(url: URL) -> bool:
     """Whether a database is in the memory of the process that opens it."""
-    return url.drivername == "sqlite" and (not url.database or ":memory:" in url.database or "memory" in url.query)
+    return url.drivername == "sqlite" and (
+        not url.database or ":memory:" in url.database or url.query.get("mode") == "memory"
+    )
 
 
 def connect(place: URL | AsyncEngine) -> Database:

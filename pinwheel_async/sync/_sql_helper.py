@@ -12,6 +12,7 @@ import socket
 import sys
 from asyncio.subprocess import Process
 from itertools import count
+from pathlib import Path
 from subprocess import DEVNULL
 
 from sqlalchemy import URL
@@ -23,7 +24,7 @@ from pinwheel_async.sync._sql_database import is_in_memory
 from pinwheel_async.sync._sql_helper_frames import GOODBYE, connect, frame, frames, pack_page, unpack_outcome
 
 FEW = 200
-"""Pages that are written before a helper is worth the half second that it takes to start."""
+"""Pages that are written before a helper is worth the second that it takes to start."""
 
 _BUFFER = 4 * 1024 * 1024
 """Bytes that the socket should hold, so that neither side waits for the other at every page."""
@@ -86,6 +87,7 @@ class Helper:
         outcome: asyncio.Future[PinwheelError | bool] = asyncio.get_running_loop().create_future()
         self._waiting[number] = outcome
         self._writer.write(frame(number, content))
+        del content  # a traceback out of here must not show it
         found: PinwheelError | bool = await outcome
         if isinstance(found, PinwheelError):
             raise found
@@ -141,14 +143,16 @@ async def _start(connection: socket.socket) -> Process:
     """Start the helper.
 
     Its session is its own, so that Ctrl-C is heard by the run, which lets it finish. It prints nothing, because what
-    is said about an error may hold values.
+    is said about an error may hold values. It imports from where this process does, and from nowhere else: `-m` alone
+    would look into the current folder first.
     """
+    path = os.pathsep.join(one or str(Path.cwd()) for one in sys.path)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pinwheel_async.sync._sql_helper_process"),
+        *(sys.executable, "-P", "-m", "pinwheel_async.sync._sql_helper_process"),
         stdin=connection.fileno(),
         stdout=DEVNULL,
         stderr=DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,
     )

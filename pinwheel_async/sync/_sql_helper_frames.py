@@ -15,8 +15,8 @@ from pinwheel_async.sync._lean import Sealed
 from pinwheel_async.sync._sink import Batch, Kind, Mark
 from pinwheel_async.sync._tables import STORED
 
-AGAIN = "again"
-"""The helper could not read a page: it is for the other one to write."""
+AGAIN = pack(["again"])
+"""What the helper says of a page that it cannot read: it is for the other one to write."""
 
 GOODBYE = 2**32 - 1
 """Number of the last frame: the helper finishes what it was given. Without it, it drops everything at once, because a
@@ -68,17 +68,14 @@ def frame(number: int, content: bytes = b"") -> bytes:
 def pack_page(batch: Batch) -> bytes | None:
     """Pack a page; None if it holds something that only models can hold."""
     items: object = batch.items
-    head = (batch.kind, batch.account_id, batch.first, batch.last, batch.mark)
-    if isinstance(items, Sealed):
-        known = pack((*head, items.is_list))
-        return _SIZE.pack(len(known)) + known + items.packed.body
-    if not all(isinstance(one, Lean) for one in cast("Sequence[object]", items)):
+    is_list = items.is_list if isinstance(items, Sealed) else None
+    if is_list is None and not all(isinstance(one, Lean) for one in cast("Sequence[object]", items)):
         return None
     try:
-        known, content = pack((*head, None)), pack(items)
+        known = pack((batch.kind, batch.account_id, batch.first, batch.last, batch.mark, is_list))
+        return _SIZE.pack(len(known)) + known + (items.packed.body if isinstance(items, Sealed) else pack(items))
     except UNPACKABLE:
         return None
-    return _SIZE.pack(len(known)) + known + content
 
 
 def unpack_page(content: bytes) -> Batch | None:
@@ -106,18 +103,19 @@ def _read(kind: Kind, body: bytes, *, is_list: bool) -> Any:
     return items if items is not None and all(isinstance(one, Lean) for one in items) else None
 
 
-def pack_outcome(error: Exception | None) -> bytes:
+def pack_outcome(error: PinwheelError | None) -> bytes:
     """Pack what became of a page."""
-    said: list[str] = []
-    if isinstance(error, SupersededError):
-        said = ["superseded"]
-    elif isinstance(error, DecodeError):
-        said = ["decode", error.where, *error.paths]
-    elif isinstance(error, SinkError):
-        said = ["sink", error.reason]
-    elif error is not None:
-        said = [AGAIN]
-    return pack(said)
+    match error:
+        case None:
+            return pack([])
+        case SupersededError():
+            return pack(["superseded"])
+        case DecodeError():
+            return pack(["decode", error.where, *error.paths])
+        case SinkError():
+            return pack(["sink", error.reason])
+        case _:
+            return AGAIN
 
 
 def unpack_outcome(content: bytes) -> PinwheelError | bool:

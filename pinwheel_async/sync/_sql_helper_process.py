@@ -4,13 +4,13 @@ import asyncio
 import gc
 import os
 import socket
-from contextlib import suppress
 from typing import NoReturn
 
 from pinwheel_async._core.lean import unpacker
 from pinwheel_async.errors import PinwheelError
+from pinwheel_async.sync._sink import Batch
 from pinwheel_async.sync._sql import SqlSink
-from pinwheel_async.sync._sql_helper_frames import GOODBYE, connect, frame, frames, pack_outcome, unpack_page
+from pinwheel_async.sync._sql_helper_frames import AGAIN, GOODBYE, connect, frame, frames, pack_outcome, unpack_page
 
 
 async def _serve(connection: socket.socket) -> None:
@@ -39,18 +39,16 @@ def _leave() -> NoReturn:
 
 
 async def _store(sink: SqlSink, writer: asyncio.StreamWriter, number: int, content: bytes) -> None:
-    error: Exception | None = None
     batch = unpack_page(content)
-    if batch is None:
-        error = ValueError()
-    else:
-        try:
-            await sink.write(batch)
-        except PinwheelError as problem:
-            error = problem
-    # The other one may be gone; what it gave is stored nevertheless.
-    with suppress(OSError):
-        writer.write(frame(number, pack_outcome(error)))
+    writer.write(frame(number, AGAIN if batch is None else await _outcome(sink, batch)))
+
+
+async def _outcome(sink: SqlSink, batch: Batch) -> bytes:
+    try:
+        await sink.write(batch)
+    except PinwheelError as error:
+        return pack_outcome(error)
+    return pack_outcome(None)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ async def sync(
         accounts: Ids, also from an async iterable; all accounts of the workspace if None. Listed accounts are stored,
             too, and with a `Store` also those that are given. An id that comes twice is visited once, unless it comes
             from an async iterable.
-        concurrency: Most products of accounts under way at once; as many as the client has requests in flight, at
+        concurrency: Most products of accounts fetched at once; as many as the client has requests in flight, at
             most 64, if None.
         on_progress: Called in the event loop at most ten times a second, about once a second while nothing is done,
             and at the end; must not block.

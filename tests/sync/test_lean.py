@@ -35,7 +35,7 @@ class NotingSink(SqlSink):
 def twins(items: Iterable[Model]) -> tuple[Any, ...]:
     """Turn models into their twins."""
     models = [without_link(one) for one in items]
-    body = b'{"data":[%s]}' % b",".join(encode(one, nulls=False) for one in models)
+    body = b'{"data":[%s]}' % b",".join(encode(one) for one in models)
     return decode(Shape(type(models[0]), many=True, meta=None, lean=True), body, "2025-07-08").data
 
 

@@ -96,10 +96,11 @@ async def test_others_go_on_while_one_rests():
     for last in (False, True, False):
         await line.append(partial(do, last=last))
     workers = [asyncio.create_task(line.work()) for _ in range(line.workers)]
-    while line._waiting.qsize():
-        await asyncio.sleep(0)
-    gate.set()
-    await line.finish()
+    async with asyncio.timeout(10):
+        while line._waiting.qsize():
+            await asyncio.sleep(0)
+        gate.set()
+        await line.finish()
     for one in workers:
         one.cancel()
 
@@ -118,7 +119,8 @@ async def test_who_fails_at_rest_has_a_turn_again():
 
     await line.append(fail)
     worker = asyncio.create_task(line.work())
-    await line.finish()
+    async with asyncio.timeout(10):
+        await line.finish()
     worker.cancel()
 
     assert line._turns._value == 1

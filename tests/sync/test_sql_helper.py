@@ -8,6 +8,7 @@ import select
 import signal
 import sqlite3
 import sys
+import traceback
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -85,8 +86,9 @@ async def started(sink: SqlSink) -> int:
     helper = sink._helper
     assert helper is not None
     await helper.write(page())
-    while helper.pid is None:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while helper.pid is None:
+            await asyncio.sleep(0.01)
     return helper.pid
 
 
@@ -132,8 +134,9 @@ async def test_a_helper_that_is_killed(
 
     async def kill() -> None:
         before = fake.counts.total()
-        while fake.counts.total() < before + 60 or sink._helper is None or sink._helper.pid is None:
-            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            while fake.counts.total() < before + 60 or sink._helper is None or sink._helper.pid is None:
+                await asyncio.sleep(0)
         killed.append(sink._helper.pid)
         os.kill(killed[0], signal.SIGKILL)
 
@@ -157,6 +160,7 @@ async def test_a_helper_ends_with_its_sink(url: str):
 
     assert not is_alive(pid)
     await writing
+    assert [("1",)] == [row[1:2] for row in (await contents(url))["incomes"]]
 
 
 async def test_a_helper_does_not_hear_ctrl_c(url: str):
@@ -165,6 +169,18 @@ async def test_a_helper_does_not_hear_ctrl_c(url: str):
     pid = await started(sink)
 
     assert os.getpgid(pid) != os.getpgid(0)
+    await sink.close(complete=True)
+
+
+async def test_the_current_folder_is_not_imported_from(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A module that lies in the current folder is none of the helper's, as it is none of the process's own."""
+    (tmp_path / "sqlalchemy.py").write_text("raise SystemExit", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    sink = SqlSink(url, helper=True)
+    await started(sink)
+
+    assert sink._helper is not None
+    assert await sink._helper.write(page(income(id="1")))
     await sink.close(complete=True)
 
 
@@ -212,7 +228,7 @@ async def test_a_null_character(postgres: str):
     await sink.close(complete=True)
 
     assert caught.value.paths == ("data[0].currency: holds a null character",)
-    assert "planted" not in str(caught.value)
+    assert "planted" not in told(caught.value)
 
 
 async def test_models_are_written_here(url: str, written: list[bool]):
@@ -243,6 +259,14 @@ async def test_a_table_that_is_gone(url: str):
     await sink.close(complete=True)
 
     assert caught.value.reason == "SQLITE_ERROR"
+
+
+def told(error: BaseException) -> str:
+    """Return everything that a logging framework might write about an error, except this file's own frames."""
+    entry = error.__traceback__
+    while entry and entry.tb_frame.f_code.co_filename == __file__:
+        entry = entry.tb_next
+    return "\n".join(traceback.TracebackException(type(error), error, entry, capture_locals=True).format())
 
 
 async def sealed(pinwheel: Pinwheel, fake: FakePinwheel, sink: SqlSink, **changes: object) -> Batch:
@@ -296,6 +320,7 @@ async def test_pages_that_cannot_be_read(pinwheel: Pinwheel, fake: FakePinwheel,
 
     assert caught.value.where == "GET /v1/accounts/{account_id}/income"
     assert caught.value.paths == ("data.created_at: not a moment in time",)
+    assert "planted" not in told(caught.value)
 
 
 async def test_who_captures_gets_models(pinwheel: Pinwheel, url: str):
@@ -320,6 +345,7 @@ async def test_few_pages_start_no_helper(pinwheel: Pinwheel, url: str, monkeypat
     [
         (lambda: SqlSink("sqlite://", helper=True), "needs a file"),
         (lambda: SqlSink("sqlite:///:memory:", helper=True), "needs a file"),
+        (lambda: SqlSink("sqlite:///file:payroll?mode=memory&cache=shared&uri=true", helper=True), "needs a file"),
         (lambda: SqlSink(create_async_engine("sqlite+aiosqlite://"), helper=True), "needs a URL"),
         (lambda: SqlSink("sqlite:///payroll.db", helper=True, raw=True), "raw"),
     ],
