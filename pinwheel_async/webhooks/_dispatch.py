@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import types
-from collections.abc import Awaitable, Generator, Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Collection, Generator, Iterator, Mapping
+from functools import partial
+from typing import Any, Protocol, TypeAlias, cast
 
-from attrs import field, frozen
+import attrs
+from attrs import define, field, frozen
 
 from pinwheel_async.events import DecodedEvent, Event
 from pinwheel_async.events._decode import read_event
 from pinwheel_async.webhooks._deadlines import Deadlines
-from pinwheel_async.webhooks._delivery import Delivery, clean, make_delivery, text
+from pinwheel_async.webhooks._delivery import Delivery, make_delivery, text
 from pinwheel_async.webhooks._router import Context, Done, Handler, Router
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -29,15 +31,42 @@ class Failure:
     """Kind of the exception, or the time limit; never its text, which may hold anything."""
 
 
-@frozen(kw_only=True)
-class Dispatched:
-    """What came of a delivery."""
+class Watch(Protocol):
+    """Who watches over a delivery that is taken through its handlers."""
 
+    stopped: bool
+    """Whether it has cancelled the task; any other cancellation is the handler's own doing, and a failure of it."""
+
+    def rescue(self, rest: "Course") -> None:
+        """Go on with the other handlers in another task, because the one that runs ignores its cancellation.
+
+        What the task of that one brings, if it ever ends, is of no interest any more.
+        """
+        ...
+
+
+Source: TypeAlias = Delivery | tuple[Mapping[str, str], bytes, str]
+"""A delivery; or headers, body and name of the secret, to make one of where a handler asks for its context."""
+
+
+@define(eq=False, repr=False)
+class Course:
+    """A delivery on its way through its handlers, and what came of it."""
+
+    event: Any
+    handlers: Iterator[Handler[Any]]
+    """Those that have not begun."""
+    source: Source | None = None
+    attempt: int = 1
+    watch: Watch | None = None
+    """Null if a handler that ignores that its time is over is to hold up who runs it."""
     problems: tuple[str, ...] = ()
-    """Why it could not be decoded; then no handler ran."""
-    returned: tuple[Handler[Any], ...] = field(default=(), repr=False)
+    """Why it could not be decoded; then there are no handlers."""
+    returned: tuple[Handler[Any], ...] = ()
     """Handlers that are done with it."""
     failures: tuple[Failure, ...] = ()
+    left: bool = False
+    """Whether another task goes on with it."""
 
     @property
     def ok(self) -> bool:
@@ -45,11 +74,8 @@ class Dispatched:
         return not self.problems and not self.failures
 
 
-_ALL_RETURNED = Dispatched()
-
-
 class Dispatcher:
-    """Runs handlers; owns the ones that would not end."""
+    """Runs handlers, in the task of the caller."""
 
     def __init__(self, router: Router, *, timeout_s: float, version: str | None = None, app: Any = None) -> None:
         self.router = router
@@ -57,70 +83,59 @@ class Dispatcher:
         self._version = version
         self._app = app
         self._deadlines = Deadlines()
-        self._stuck: set[asyncio.Task[Any]] = set()
 
-    async def dispatch(
-        self, delivery: Delivery, *, attempt: int, skip: frozenset[Handler[Any]] = frozenset()
-    ) -> Dispatched:
-        """Decode a delivery and run its handlers one after another, those in *skip* left out.
+    def begin(
+        self,
+        source: Source,
+        body: bytes,
+        version: str | None,
+        *,
+        attempt: int = 1,
+        watch: Watch | None = None,
+        skip: Collection[Handler[Any]] = (),
+    ) -> Course:
+        """Decode an event and find its handlers, but those in *skip*."""
+        event = read_event(body, version or self._version)
+        if isinstance(event, DecodedEvent):
+            if event.event is None:
+                return unreadable(*event.problems or ("(body): not an event",))
+            event = event.event
+        handlers = self.router.matching(event)
+        if skip:
+            handlers = tuple([one for one in handlers if one not in skip])
+        return Course(event, iter(handlers), source, attempt, watch)
 
-        Each runs in a task of its own, which is left to itself if it ignores that its time is over.
-        """
-        event = self._read(delivery.body, delivery.version)
-        if isinstance(event, Dispatched):
-            return event
-        context: Context | None = None
-        returned: list[Handler[Any]] = []
-        failures: list[Failure] = []
-        for handler in self.router.matching(event):
-            if handler in skip:
-                continue
+    async def follow(self, course: Course) -> None:
+        """Run the handlers that are left, one after another."""
+        event, watch, context = course.event, course.watch, None
+        for handler in course.handlers:
+            if watch is not None and watch.stopped:
+                raise asyncio.CancelledError
             if handler.takes_context and context is None:
-                context = self._context(delivery, attempt)
-            reason = await self._apart(handler, event, context)
-            if reason is None:
-                returned.append(handler)
-            else:
-                failures.append(Failure(handler=handler, reason=reason))
-        return Dispatched(returned=tuple(returned), failures=tuple(failures))
-
-    async def handle(self, headers: Mapping[str, str], body: bytes, *, key: str) -> Dispatched:
-        """Do the same once for an authentic body that is stored nowhere, as fast as can be: in the task of the caller.
-
-        So a handler that ignores that its time is over holds the caller up.
-        """
-        event = self._read(body, clean(headers.get("pinwheel-version")))
-        if isinstance(event, Dispatched):
-            return event
-        context: Context | None = None
-        failures: list[Failure] = []
-        for handler in self.router.matching(event):
-            if handler.takes_context and context is None:
-                context = self._context(make_delivery(headers, body, key=key), 1)
+                context = self._context(course)
             call = _started(handler, event, context)
             try:
                 waits_for = call.send(None)
             except StopIteration:  # it has returned: most handlers never wait, and need no time limit
+                course.returned += (handler,)
                 continue
             except BaseException as error:  # noqa: BLE001  # seen to like one that comes later
-                reason = await self._in_place(handler, event, _raise(error))
+                reason = await self._in_place(course, handler, _raise(error))
             else:
-                reason = await self._in_place(handler, event, _go_on(call, waits_for))
-            if reason is not None:
-                failures.append(Failure(handler=handler, reason=reason))
-        return Dispatched(failures=tuple(failures)) if failures else _ALL_RETURNED
+                reason = await self._in_place(course, handler, _go_on(call, waits_for))
+            if course.left:
+                return
+            if reason is None:
+                course.returned += (handler,)
+            else:
+                course.failures += (Failure(handler=handler, reason=reason),)
 
-    def _read(self, body: bytes, version: str | None) -> Event | Dispatched:
-        """Decode an event; one that cannot be decoded is through with at once."""
-        read = read_event(body, version or self._version)
-        if not isinstance(read, DecodedEvent):
-            return read
-        return read.event or Dispatched(problems=read.problems or ("(body): not an event",))
-
-    def _context(self, delivery: Delivery, attempt: int) -> Context:
+    def _context(self, course: Course) -> Context:
+        source = cast("Source", course.source)
+        delivery = source if isinstance(source, Delivery) else make_delivery(source[0], source[1], key=source[2])
         return Context(
             event_id=delivery.event_id,
-            attempt=attempt,
+            attempt=course.attempt,
             received_at=delivery.received_at,
             key=delivery.key,
             version=delivery.version,
@@ -129,65 +144,66 @@ class Dispatcher:
             app=self._app,
         )
 
-    async def _apart(self, handler: Handler[Any], event: Event, context: Context | None) -> str | None:
-        """Run a handler in a task of its own; return why it failed, None if it returned."""
-        limit_s = self._timeout_s if handler.timeout_s is None else handler.timeout_s
-        task = asyncio.create_task(_call(handler, event, context), name=f"pinwheel handler {handler.name}")
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        task.add_done_callback(lambda _: _wake(waiting))
-        self._deadlines.begin(waiting, limit_s, lambda: _wake(waiting))
-        late = False
-        try:
-            await waiting
-            late = not task.done()
-        finally:
-            self._deadlines.end(waiting)
-            if not task.done():
-                await self._cancel(handler, task)
-            elif not task.cancelled():
-                task.exception()  # seen, so that the loop does not report it, even if nobody waits for it any more
-        if task.done() and not task.cancelled():
-            return task.result()
-        return _timed_out(handler, event, limit_s) if late else "CancelledError"
-
-    async def _cancel(self, handler: Handler[Any], task: "asyncio.Task[str | None]") -> None:
-        task.cancel()
-        self._stuck.add(task)
-        task.add_done_callback(self._stuck.discard)
-        await asyncio.wait({task}, timeout=GRACE_S)
-        if not task.done():
-            _log.error("handler %s ignores its cancellation and goes on unwatched", handler.name)
-
-    async def _in_place(self, handler: Handler[Any], event: Event, rest: Awaitable[None]) -> str | None:
+    async def _in_place(self, course: Course, handler: Handler[Any], rest: Awaitable[None]) -> str | None:
         """Run the rest of a handler in the task that is running; return why it failed, None if it returned."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         limit_s = self._timeout_s if handler.timeout_s is None else handler.timeout_s
-        cancelled, reason = False, None
-        self._deadlines.begin(task, limit_s, task.cancel)
+        watch, cancelled, late, reason = course.watch, False, False, None
+
+        def over() -> None:
+            nonlocal late
+            late = True
+            task.cancel()
+            if watch is not None:
+                self._deadlines.begin(task, GRACE_S, partial(self._leave, course, handler, limit_s))
+
+        self._deadlines.begin(task, limit_s, over)
         try:
             await rest
         except asyncio.CancelledError:
             cancelled = True
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  # as in `_call`
-            reason = _raised(handler, event, error)
+        except BaseException as error:  # noqa: BLE001  # no delivery may end the server, not even by `SystemExit`
+            reason = _raised(handler, course.event, error)
         finally:
-            expired = self._deadlines.end(task)
-        if expired:
+            self._deadlines.end(task)
+        if late:
             task.uncancel()
-        if not cancelled:
+        if not cancelled or course.left:
             return reason
-        if task.cancelling():
-            raise asyncio.CancelledError  # somebody else wants the task to end
-        return _timed_out(handler, event, limit_s) if expired else "CancelledError"
+        _let_pass(task, watch)
+        return _timed_out(handler, course.event, limit_s) if late else "CancelledError"
+
+    def _leave(self, course: Course, handler: Handler[Any], limit_s: float) -> None:
+        """Leave a handler to itself and have somebody go on with the others."""
+        if course.watch is None or course.watch.stopped:
+            return  # who has cancelled it looks after it
+        _log.error("handler %s ignores its cancellation and goes on unwatched", handler.name)
+        course.left = True
+        failure = Failure(handler=handler, reason=_timed_out(handler, course.event, limit_s))
+        course.watch.rescue(attrs.evolve(course, left=False, failures=(*course.failures, failure)))
+
+
+def unreadable(*problems: str) -> Course:
+    """Make the course of a delivery that cannot be decoded: it is over."""
+    return Course(None, iter(()), problems=problems)
+
+
+def _let_pass(task: "asyncio.Task[Any]", watch: Watch | None) -> None:
+    """Raise if somebody else wants the task to end; with a watch, that is nobody but the watch."""
+    if watch is not None and not watch.stopped:
+        while task.cancelling():
+            task.uncancel()
+    if task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _started(handler: Handler[Any], event: Event, context: Context | None) -> Done:
     """Make the coroutine of a handler; what is raised instead, it raises."""
     try:
         return handler.start(event, context)
-    except BaseException as error:  # noqa: BLE001  # as in `_call`
+    except BaseException as error:  # noqa: BLE001  # as while it runs
         return _raise(error)
 
 
@@ -208,26 +224,6 @@ def _go_on(call: Done, waits_for: Any) -> Generator[Any, None, None]:
 
 async def _raise(error: BaseException) -> None:
     raise error
-
-
-def _wake(waiting: "asyncio.Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)
-
-
-async def _call(handler: Handler[Any], event: Event, context: Context | None) -> str | None:
-    """Call a handler; return the kind of what it raised, None if it returned.
-
-    Whatever it raises is a failure of its own, `SystemExit` too: no delivery may end the server. Only its cancellation
-    passes, and Ctrl-C.
-    """
-    try:
-        await handler.start(event, context)
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # noqa: BLE001  # see above
-        return _raised(handler, event, error)
-    return None
 
 
 def _raised(handler: Handler[Any], event: Event, error: BaseException) -> str:

@@ -1,25 +1,34 @@
 """One thread that owns the connection: whatever waits is done in one transaction, and meanwhile the next group gathers.
 
-No timers: under light load a group is one operation, and the more there is to do the larger the groups are. There is
-one commit per group, so there is one flush to disk for all of it, or none if nothing of it needs one.
+No timers: a group is handed over when the thread has nothing to do and a turn of the event loop has brought nothing
+more. So under light load a group is one operation, and the more there is to do the larger the groups are. There is one
+commit per group, so there is one flush to disk for all of it, or none if nothing of it needs one. What is alike in a
+group is done at once.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterable, Sequence
+from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from attrs import frozen
+from attrs import define
 
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._sqlite_ledger import Ledger
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741
+
+Batch: TypeAlias = Callable[[Ledger, Sequence[I]], Sequence[T | InboxError]]
+"""Does the same with many things; tells of each what came of it."""
 
 GROUP = 512
 """Operations in one transaction, at most."""
+
+ENOUGH = 64
+"""Operations that do not wait for others to join them."""
 
 _TROUBLES = {
     sqlite3.SQLITE_FULL: "the disk of the inbox is full",
@@ -37,18 +46,19 @@ _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 """Troubles that leave the connection as good as it was."""
 
 
-@frozen(eq=False, repr=False)
+@define(eq=False, repr=False)
 class _Job:
-    operation: Callable[[Ledger], Any] | None
-    """None is the last one: it ends the thread."""
     future: "asyncio.Future[Any]"
     flush: bool
+    batch: Batch[Any, Any]
+    item: Any = None
 
 
 class GroupCommit:
-    """Carries out operations in the order in which they were handed over, each in one transaction with its neighbours.
+    """Carries out operations, each in one transaction with its neighbours.
 
-    What was handed over is carried out even if whoever waits for it is cancelled.
+    They begin in the order in which they were asked for; those of one group are done together where they are alike.
+    What was asked for is carried out even if whoever waits for it is cancelled.
     """
 
     def __init__(self, connect: Callable[[], Ledger]) -> None:
@@ -59,13 +69,17 @@ class GroupCommit:
         """
         self._connect = connect
         self._ledger: Ledger | None = None
-        self._queue: SimpleQueue[_Job] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Job]] = SimpleQueue()
+        self._waiting: list[_Job] = []
+        self._busy = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
 
     def start(self) -> bool:
         """Start the thread for the loop that runs now; return False if it runs already."""
-        self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # what an earlier loop has left waiting, nobody waits for
+            self._loop, self._waiting, self._busy = loop, [], False
         if self._thread is not None and self._thread.is_alive():
             return False
         # A daemon, because whoever forgets to close must still be able to exit; the file takes no harm from that.
@@ -74,16 +88,16 @@ class GroupCommit:
         return True
 
     async def stop(self) -> None:
-        """Carry out what was handed over, close the file, end the thread."""
+        """Carry out what was asked for, close the file, end the thread."""
         thread, self._thread = self._thread, None
         if thread is not None:
             ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.put(_Job(None, ended, flush=False))
+            self._add(_Job(ended, flush=False, batch=_nothing))
             await ended
             thread.join()
 
     def submit(self, operation: Callable[[Ledger], T], *, flush: bool = True) -> "asyncio.Future[T]":
-        """Hand over an operation; what it returns or raises is the future's, once the commit is durable.
+        """Ask for an operation; what it returns or raises is the future's, once the commit is durable.
 
         An operation raises `InboxError` only before it has changed anything.
 
@@ -92,69 +106,96 @@ class GroupCommit:
             flush: Whether a crash of the machine must not undo it. A group of which nothing has to be flushed is not,
                 and takes a fifth of the time.
         """
+        return self.submit_to(lambda ledger, _: [operation(ledger)], None, flush=flush)
+
+    def submit_to(self, batch: Batch[I, T], item: I, *, flush: bool = True) -> "asyncio.Future[T]":
+        """Ask for an operation that is done together with others of its kind: those of the very same *batch*."""
         if self._thread is None or self._loop is None:
             raise InboxError("the inbox is not open", reason="Closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(operation, future, flush))
+        self._add(_Job(future, flush, batch, item))
         return future
+
+    def _add(self, job: _Job) -> None:
+        self._waiting.append(job)
+        if not self._busy:
+            self._busy = True
+            job.future.get_loop().call_soon(self._hand_over, len(self._waiting))
+
+    def _hand_over(self, before: int) -> None:
+        """Hand what waits to the thread, unless more has come since."""
+        waiting = len(self._waiting)
+        if before < waiting < ENOUGH:
+            self._waiting[0].future.get_loop().call_soon(self._hand_over, waiting)
+            return
+        group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+        self._queue.put(group)
+
+    def _finish(self, group: list[_Job], outcomes: list[Any]) -> None:
+        for job, outcome in zip(group, outcomes, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(outcome, InboxError):
+                job.future.set_exception(outcome)
+            else:
+                job.future.set_result(outcome)
+        if self._waiting:
+            self._hand_over(len(self._waiting))
+        else:
+            self._busy = False
 
     def _run(self) -> None:
         last = False
         while not last:
-            group = self._gather()
-            last = group[-1].operation is None
-            operations = [job.operation for job in group if job.operation is not None]
-            outcomes = self._outcomes(operations, flush=any(job.flush for job in group))
+            group = self._queue.get()
+            last = group[-1].batch is _nothing
+            outcomes = self._outcomes(group[:-1] if last else group)
             if last:
                 self._disconnect()
                 outcomes.append(None)
             try:
-                group[0].future.get_loop().call_soon_threadsafe(_resolve, group, outcomes)
+                group[0].future.get_loop().call_soon_threadsafe(self._finish, group, outcomes)
             except RuntimeError:  # the loop was closed, and nobody is left who could ask for anything
                 self._disconnect()
                 return
 
-    def _gather(self) -> list[_Job]:
-        """Wait for an operation and return it with all that wait beside it; the last of all ends the group."""
-        group = [self._queue.get()]
-        try:
-            while len(group) < GROUP and group[-1].operation is not None:
-                group.append(self._queue.get_nowait())
-        except Empty:
-            pass
-        return group
-
-    def _outcomes(self, operations: list[Callable[[Ledger], Any]], *, flush: bool) -> list[Any]:
+    def _outcomes(self, group: list[_Job]) -> list[Any]:
         """Carry out a group; what went wrong stands in the place of the result."""
-        if not operations:
+        if not group:
             return []
         try:
-            return self._commit(operations, flush=flush)
+            return self._commit(group)
         except Exception as error:  # noqa: BLE001  # the thread outlives everything, and nobody must wait forever
             self._recover(error)
-            return [_trouble(error) for _ in operations]
+            return [_trouble(error) for _ in group]
 
-    def _commit(self, operations: list[Callable[[Ledger], Any]], *, flush: bool) -> list[Any]:
+    def _commit(self, group: list[_Job]) -> list[Any]:
+        flush = any(job.flush for job in group)
         refused: dict[int, InboxError] = {}
+        together = True
         while True:
             ledger = self._ready()
             ledger.begin(flush=flush)
-            outcomes: list[Any] = []
-            for index, operation in enumerate(operations):
-                if index in refused:
-                    outcomes.append(refused[index])
+            outcomes: list[Any] = [refused.get(index) for index in range(len(group))]
+            for indices in _alike(group, together=together):
+                if indices[0] in refused:
                     continue
+                items = [group[index].item for index in indices]
                 try:
-                    outcomes.append(operation(ledger))
+                    found = group[indices[0]].batch(ledger, items)
                 except InboxError as error:
-                    outcomes.append(error)
+                    found = [error] * len(items)
                 except Exception as error:
                     if _of_the_storage(error):
                         raise
-                    # The fault of this one: once more, without it.
-                    refused[index] = _trouble(error)
+                    # The fault of one: once more, each by itself, and then without it.
+                    if not together:
+                        refused[indices[0]] = _trouble(error)
+                    together = False
                     ledger.rollback()
                     break
+                for index, outcome in zip(indices, found, strict=True):
+                    outcomes[index] = outcome
             else:
                 ledger.commit()
                 return outcomes
@@ -184,14 +225,19 @@ class GroupCommit:
             ledger.close()
 
 
-def _resolve(group: list[_Job], outcomes: list[Any]) -> None:
-    for job, outcome in zip(group, outcomes, strict=True):
-        if job.future.done():
-            continue
-        if isinstance(outcome, InboxError):
-            job.future.set_exception(outcome)
-        else:
-            job.future.set_result(outcome)
+def _nothing(_: Ledger, items: Sequence[None]) -> Sequence[None]:
+    """Mark the last operation, which ends the thread."""
+    return items
+
+
+def _alike(group: list[_Job], *, together: bool) -> Iterable[list[int]]:
+    """Return the places of a group's operations, those of a kind together if wanted."""
+    if not together:
+        return [[index] for index in range(len(group))]
+    kinds: dict[Any, list[int]] = {}
+    for index, job in enumerate(group):
+        kinds.setdefault(job.batch, []).append(index)
+    return kinds.values()
 
 
 def _of_the_storage(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pinwheel_async._core.retry import RetryPolicy
-from pinwheel_async.webhooks._dispatch import Dispatched
+from pinwheel_async.webhooks._dispatch import Course
 from pinwheel_async.webhooks._router import Handler
 
 
@@ -28,19 +28,19 @@ class Progress:
         """Handlers that do not run in the next attempt."""
         return frozenset([*self.returned, *self.given_up, *[one for one, left in self._wait_s.items() if left > 0]])
 
-    def note(self, result: Dispatched, *, attempt: int, default: RetryPolicy, random: float) -> float | None:
+    def note(self, course: Course, *, attempt: int, default: RetryPolicy, random: float) -> float | None:
         """Take down what an attempt brought; return the seconds until the next one, None if there is none.
 
         Args:
-            result: What came of it.
+            course: What came of it.
             attempt: Number of the attempt, from 1: what to count from where nothing is remembered.
             default: The policy of handlers that have none.
             random: In [0, 1); the same for all handlers, so that those of one policy stay together.
         """
-        for handler in result.returned:
+        for handler in course.returned:
             self.returned.add(handler)
             self._wait_s.pop(handler, None)
-        for failure in result.failures:
+        for failure in course.failures:
             handler, policy = failure.handler, failure.handler.retry or default
             tries = self._tries[handler] = self._tries.get(handler, attempt - 1) + 1
             self._wait_s.pop(handler, None)

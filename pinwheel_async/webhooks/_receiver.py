@@ -1,7 +1,9 @@
 """The receiver without a web framework: headers and body in, status out."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import Any
 
 from attrs import frozen
@@ -9,7 +11,7 @@ from attrs import frozen
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async._core.signature import KeyRing
 from pinwheel_async.errors import ConfigurationError, InboxError
-from pinwheel_async.webhooks._delivery import make_delivery
+from pinwheel_async.webhooks._delivery import clean, make_delivery
 from pinwheel_async.webhooks._dispatch import Dispatcher
 from pinwheel_async.webhooks._inbox import Counts, Inbox
 from pinwheel_async.webhooks._parse import authenticate
@@ -17,6 +19,12 @@ from pinwheel_async.webhooks._router import Router
 from pinwheel_async.webhooks._worker import PATIENT, Worker
 
 _log = logging.getLogger("pinwheel_async.webhooks")
+
+CROWD = 16
+"""Deliveries that wait to be stored at the same time, and go before the handling of what is stored."""
+
+CROWDED_S = 0.02
+"""Seconds that a crowd is taken to last."""
 
 RETRY_AFTER_S = 5
 """What a refused sender is told to wait."""
@@ -93,7 +101,16 @@ class Receiver:
         self._drain_s = drain_s
         self._worker: Worker | None = None
         if inbox is not None:
-            self._worker = Worker(inbox, self._dispatcher, concurrency=concurrency, lease_s=lease_s, retry=retry)
+            self._worker = Worker(
+                inbox,
+                self._dispatcher,
+                concurrency=concurrency,
+                lease_s=lease_s,
+                retry=retry,
+                is_crowded=self._is_crowded,
+            )
+        self._arriving = 0
+        self._crowded_at = -math.inf
         self._started = False
 
     async def start(self) -> None:
@@ -143,13 +160,17 @@ class Receiver:
             _log.info("refused a delivery: signature %s", verdict.reason)
             return UNAUTHORIZED
         if self._inbox is None:
-            result = await self._dispatcher.handle(headers, body, key=verdict.key)
-            if result.problems:
+            course = self._dispatcher.begin((headers, body, verdict.key), body, clean(headers.get("pinwheel-version")))
+            await self._dispatcher.follow(course)
+            if course.problems:
                 # Nowhere to keep it, and no handler wants it: repeating it would not help.
                 event_id = make_delivery(headers, body, key=verdict.key).event_id
-                _log.error("event %s cannot be read and is lost: %s", event_id, "; ".join(result.problems))
-            return FAILED if result.failures else OK
+                _log.error("event %s cannot be read and is lost: %s", event_id, "; ".join(course.problems))
+            return FAILED if course.failures else OK
         delivery = make_delivery(headers, body, key=verdict.key)
+        self._arriving += 1
+        if self._arriving == CROWD:
+            self._crowded_at = monotonic()
         try:
             new = await self._inbox.put(delivery)
         except InboxError as error:
@@ -158,9 +179,14 @@ class Receiver:
         except Exception as error:  # noqa: BLE001  # whatever an inbox raises, the sender is to try again
             _log.error("event %s is not stored: %s", delivery.event_id, type(error).__name__)
             return UNAVAILABLE
+        finally:
+            self._arriving -= 1
         if not new:
             _log.debug("event %s is known already", delivery.event_id)
         return OK
+
+    def _is_crowded(self) -> bool:
+        return monotonic() - self._crowded_at < CROWDED_S
 
     async def health(self) -> Counts | None:
         """Return what the inbox holds after storing something in it; None without an inbox.

@@ -110,7 +110,7 @@ class SqliteInbox:
         Raises:
             InboxError: It could not be stored, or too many wait.
         """
-        new = await self._group.submit(lambda ledger: ledger.put(delivery))
+        new = await self._group.submit_to(Ledger.put, delivery)
         if new:
             self._bell.ring()
         return new
@@ -138,7 +138,7 @@ class SqliteInbox:
 
         A lease that has ended is lost only when somebody else has claimed the delivery.
         """
-        return self._ring_if(await self._group.submit(lambda ledger: ledger.done(claim), flush=False))
+        return self._ring_if(await self._group.submit_to(Ledger.done, claim, flush=False))
 
     async def fail(self, claim: Claim, *, reason: str, retry_in_s: float | None) -> bool:
         """Mark as failed: due again in *retry_in_s* seconds, dead if None. Return False if the lease was lost."""

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import suppress
 
 from attrs import frozen
@@ -10,7 +11,7 @@ from pinwheel_async._clock import Clock
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._inbox import State
 from pinwheel_async.webhooks._sealing import Sealer
-from pinwheel_async.webhooks._sqlite_queries import OLD_BODIES, OLD_IDS
+from pinwheel_async.webhooks._sqlite_queries import DROP, NEW_IDS, OLD_BODIES, OLD_IDS, listed
 from pinwheel_async.webhooks._sqlite_schema import Synchronous, connect
 
 TIDY = 64
@@ -46,6 +47,11 @@ class SqliteFile:
         self.terms = terms
         self.now = 0.0
         self.tally: dict[State, int] = {}
+        self.fresh: set[str] = set()
+        """Ids of all that is new."""
+        self.last = 0
+        """Number of the last row."""
+        self._seen = -1
         self._stored_tally: dict[State, int] = {}
         self._tidy_at = 0.0
         self._synchronous = terms.synchronous
@@ -78,8 +84,10 @@ class SqliteFile:
             self._synchronous = synchronous
         self.connection.execute("BEGIN IMMEDIATE")
         self.now = self.terms.clock.now().timestamp()
-        row = self.connection.execute("SELECT waiting, claimed, done, dead FROM tally").fetchone()
-        self.tally = {"waiting": row[0], "claimed": row[1], "done": row[2], "dead": row[3]}
+        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        if version != self._seen:  # another connection has written since
+            self._look()
+            self._seen = version
         self._stored_tally = dict(self.tally)
 
     def commit(self) -> None:
@@ -93,18 +101,32 @@ class SqliteFile:
 
     def rollback(self) -> None:
         """Undo everything since `begin`."""
+        self._seen = -1
         self.connection.rollback()
 
-    def drop_bodies(self, seqs: list[tuple[int]]) -> None:
+    def drop_bodies(self, seqs: Sequence[int]) -> None:
         """Remove bodies for good: what is deleted is overwritten."""
-        self.connection.executemany("DELETE FROM body WHERE seq = ?", seqs)
+        for statement, values in listed(DROP, seqs):
+            self.connection.execute(statement, values)
+
+    def new_ids(self) -> set[str]:
+        """Look up the ids of all that is new."""
+        return {event_id for (event_id,) in self.connection.execute(NEW_IDS)}
+
+    def _look(self) -> None:
+        """Learn by heart what is asked for all the time."""
+        row = self.connection.execute("SELECT waiting, claimed, done, dead FROM tally").fetchone()
+        self.tally = {"waiting": row[0], "claimed": row[1], "done": row[2], "dead": row[3]}
+        self.fresh = self.new_ids()
+        (last,) = self.connection.execute("SELECT max(seq) FROM delivery").fetchone()
+        self.last = last or 0
 
     def _tidy(self) -> None:
         """Drop bodies that were kept long enough and forget ids that were remembered long enough, a few at a time."""
         if self.now < self._tidy_at:
             return
         kept = self.connection.execute(OLD_BODIES, (self.now - self.terms.keep_bodies_s, TIDY)).fetchall()
-        self.drop_bodies(kept)
+        self.drop_bodies([seq for (seq,) in kept])
         self.connection.executemany("UPDATE delivery SET state = 'done' WHERE seq = ?", kept)
         forgotten = self.connection.execute(OLD_IDS, (self.now - self.terms.remember_s, TIDY)).rowcount
         self.tally["done"] -= forgotten

@@ -4,9 +4,10 @@ Everything is decided inside the transaction, beside which nobody else can write
 the file. How states and lanes are stored is told in `_sqlite_schema.py`.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks import _sqlite_queries as sql
@@ -14,47 +15,95 @@ from pinwheel_async.webhooks._delivery import Delivery
 from pinwheel_async.webhooks._inbox import Claim, Counts, Entry, State
 from pinwheel_async.webhooks._sqlite_file import SqliteFile, no_key
 
+ADMITTED = 64
+"""New deliveries that are given their place at once: few, because storing comes first while there is much to store."""
+
+MOST = 8
+"""How often that is done for one claim, at most."""
+
+MANY = 8192
+"""New deliveries of which some are given their place even if nobody claims any."""
+
+_Found: TypeAlias = tuple[str, int, str, str, int]
+"""Event id, row, lane, state and token of a delivery."""
+
 
 class Ledger(SqliteFile):
     """A file and what can be done in it; every operation raises `InboxError` before it writes, or not at all."""
 
-    def put(self, delivery: Delivery) -> bool:
+    def put(self, deliveries: Sequence[Delivery]) -> list[bool | InboxError]:
         """See `Inbox.put`."""
-        limit = self.terms.max_waiting
-        if limit is not None and self.tally["waiting"] >= limit:
-            if self._one("SELECT 1 FROM delivery WHERE event_id = ?", delivery.event_id) is None:
-                raise InboxError("the inbox is full", reason="MaxWaiting")
-            return False
-        cursor = self.connection.execute(
-            sql.INSERT,
+        if len(self.fresh) >= MANY:
+            self.admit()
+        known = {event_id for (event_id,) in self._listed(sql.KNOWN, [one.event_id for one in deliveries])}
+        room = math.inf if self.terms.max_waiting is None else self.terms.max_waiting - self.tally["waiting"]
+        outcomes: list[bool | InboxError] = []
+        new: list[Delivery] = []
+        for one in deliveries:
+            if one.event_id in known or one.event_id in self.fresh:
+                outcomes.append(False)
+            elif len(new) >= room:
+                outcomes.append(InboxError("the inbox is full", reason="MaxWaiting"))
+            else:
+                outcomes.append(True)
+                new.append(one)
+                self.fresh.add(one.event_id)
+        self._append(new)
+        self.tally["waiting"] += len(new)
+        return outcomes
+
+    def _append(self, deliveries: Sequence[Delivery]) -> None:
+        sealer, first = self.terms.sealer, self.last + 1
+        self.last += len(deliveries)
+        rows = [
             (
-                delivery.event_id,
-                delivery.event,
-                delivery.lane,
-                delivery.received_at.timestamp(),
-                delivery.key,
-                delivery.version,
-                delivery.webhook_id,
-                delivery.traceparent,
-            ),
-        )
-        if not cursor.rowcount:
-            return False
-        sealer = self.terms.sealer
-        content = delivery.body if sealer is None else sealer.seal(delivery.body, delivery.event_id)
-        self.connection.execute("INSERT INTO body VALUES (?, ?, ?)", (cursor.lastrowid, sealer is not None, content))
-        self.tally["waiting"] += 1
-        return True
+                seq,
+                one.event_id,
+                one.event,
+                one.lane,
+                one.received_at.timestamp(),
+                one.key,
+                one.version,
+                one.webhook_id,
+                one.traceparent,
+            )
+            for seq, one in enumerate(deliveries, first)
+        ]
+        bodies = [
+            (seq, sealer is not None, one.body if sealer is None else sealer.seal(one.body, one.event_id))
+            for seq, one in enumerate(deliveries, first)
+        ]
+        for statement, values in sql.rows(sql.DELIVERIES, sql.NEW_DELIVERY, rows):
+            self.connection.execute(statement, values)
+        for statement, values in sql.rows(sql.BODIES, sql.BODY, bodies):
+            self.connection.execute(statement, values)
+
+    def admit(self) -> None:
+        """Give the oldest of what is new their place in their lanes."""
+        found = self.connection.execute(sql.NEW, (ADMITTED,)).fetchall()
+        self.fresh.difference_update([event_id for event_id, _, _ in found])
+        new = [row[1:] for row in found]
+        lanes = {lane for lane, _ in new}
+        taken = {lane for (lane,) in self._listed(sql.TAKEN, list(lanes))}
+        firsts = {lane: seq for lane, seq in reversed(new) if lane not in taken}
+        behind = [seq for lane, seq in new if firsts.get(lane) != seq]
+        self._change(sql.ADMIT, (1, "ready"), list(firsts.values()))
+        self._change(sql.ADMIT, (0, "behind"), behind)
 
     def claim(self, limit: int, lease_s: float) -> tuple[Claim, ...]:
         """See `Inbox.claim`."""
         self.connection.execute(sql.RIPEN, (self.now,))
-        rows = self.connection.execute(sql.CLAIMABLE, {"now": self.now, "limit": max(limit, 0)}).fetchall()
+        wanted = {"now": self.now, "limit": max(limit, 0)}
+        rows = self.connection.execute(sql.CLAIMABLE, wanted).fetchall()
+        for _ in range(MOST):
+            if len(rows) >= limit or not self.fresh:
+                break
+            self.admit()  # what is new came after all that is not
+            rows = self.connection.execute(sql.CLAIMABLE, wanted).fetchall()
         if self.terms.sealer is None and any(row[4] for row in rows):
             raise no_key()
         claims = [(row[0], claim) for row in rows if (claim := self._claim(row)) is not None]
-        lease_end = self.now + lease_s
-        self.connection.executemany(sql.CLAIM, [(lease_end, one.attempt, one.token, seq) for seq, one in claims])
+        self._change(sql.CLAIM, (self.now + lease_s,), [seq for seq, _ in claims])
         return tuple([claim for _, claim in claims])
 
     def lapse(self) -> None:
@@ -68,18 +117,25 @@ class Ledger(SqliteFile):
             self.connection.execute("UPDATE delivery SET at = ? WHERE seq = ?", (self.now + lease_s, held[0]))
         return held is not None
 
-    def done(self, claim: Claim) -> bool:
+    def done(self, claims: Sequence[Claim]) -> list[bool]:
         """See `Inbox.done`."""
-        held = self._held(claim)
-        if held is None:
-            return False
-        seq, lane = held
-        self.connection.execute(sql.FINISH, ("kept" if self.terms.keep_bodies_s else "done", self.now, None, seq))
+        found = {row[0]: row for row in self._found([one.delivery.event_id for one in claims])}
+        marked: dict[int, str] = {}
+        outcomes: list[bool] = []
+        for one in claims:
+            row = found.get(one.delivery.event_id)
+            if row is not None and _is_held(row, one) and row[1] not in marked:
+                marked[row[1]] = row[2]
+                outcomes.append(True)
+            else:
+                outcomes.append(False)
+        seqs = list(marked)
+        self._change(sql.DONE, ("kept" if self.terms.keep_bodies_s else "done", self.now), seqs)
         if not self.terms.keep_bodies_s:
-            self.drop_bodies([(seq,)])
-        self._move("claimed", "done")
-        self.connection.execute(sql.PROMOTE_NEXT, {"now": self.now, "lane": lane})
-        return True
+            self.drop_bodies(seqs)
+        self._move("claimed", "done", len(seqs))
+        self.connection.executemany(sql.PROMOTE_NEXT, [{"now": self.now, "lane": lane} for lane in marked.values()])
+        return outcomes
 
     def fail(self, claim: Claim, reason: str, retry_in_s: float | None) -> bool:
         """See `Inbox.fail`."""
@@ -108,12 +164,11 @@ class Ledger(SqliteFile):
 
     def revive(self, event_ids: Sequence[str] | None) -> int:
         """See `Inbox.revive`."""
-        dead = "SELECT seq, lane FROM delivery WHERE state = 'dead'"
         if event_ids is None:
-            rows = self.connection.execute(dead).fetchall()
+            rows = self.connection.execute("SELECT seq, lane FROM delivery WHERE state = 'dead'").fetchall()
         else:
-            found = [self._one(f"{dead} AND event_id = ?", one) for one in dict.fromkeys(event_ids)]
-            rows = [row for row in found if row is not None]
+            found = self._found(list(dict.fromkeys(event_ids)))
+            rows = [(seq, lane) for _, seq, lane, state, _ in found if state == "dead"]
         self.connection.executemany(
             "UPDATE delivery SET state = 'behind', at = 0, attempts = 0 WHERE seq = ?", [(seq,) for seq, _ in rows]
         )
@@ -131,10 +186,11 @@ class Ledger(SqliteFile):
             return 0
         values = {"before": before, "lane": lane}
         rows = self.connection.execute(f"SELECT seq, state FROM delivery WHERE {where}", values).fetchall()  # noqa: S608  # one of three texts
-        self.drop_bodies([(seq,) for seq, _ in rows])
+        self.drop_bodies([seq for seq, _ in rows])
         self.connection.executemany("DELETE FROM delivery WHERE seq = ?", [(seq,) for seq, _ in rows])
         for _, state in rows:
             self.tally[sql.STATES[state]] -= 1
+        self.fresh = self.new_ids()
         return len(rows)
 
     def counts(self) -> Counts:
@@ -189,8 +245,22 @@ class Ledger(SqliteFile):
 
     def _held(self, claim: Claim) -> tuple[int, str] | None:
         """Return row and lane of a claim; None if the lease ended and somebody else has claimed it, or it is over."""
-        held: tuple[int, str] | None = self._one(sql.HELD, claim.delivery.event_id, claim.token)
-        return held
+        for row in self._found([claim.delivery.event_id]):
+            if _is_held(row, claim):
+                return row[1:3]
+        return None
+
+    def _found(self, event_ids: Sequence[str]) -> list[_Found]:
+        """Return those that are known and not new, in any order."""
+        return list(self._listed(sql.FOUND, event_ids))
+
+    def _listed(self, query: str, values: Sequence[Any]) -> Iterator[Any]:
+        for statement, some in sql.listed(query, values):
+            yield from self.connection.execute(statement, some).fetchall()
+
+    def _change(self, statement: str, first: Sequence[Any], values: Sequence[Any]) -> None:
+        for text, some in sql.listed(statement, values):
+            self.connection.execute(text, (*first, *some))
 
     def _bury(self, seq: int, lane: str, state: State, reason: str) -> None:
         self.connection.execute(sql.FINISH, ("dead", 0, reason, seq))
@@ -215,6 +285,10 @@ class Ledger(SqliteFile):
 
     def _one(self, query: str, *values: Any) -> Any:
         return self.connection.execute(query, values).fetchone()
+
+
+def _is_held(found: _Found, claim: Claim) -> bool:
+    return found[3:] == ("claimed", claim.token)
 
 
 def _entry(

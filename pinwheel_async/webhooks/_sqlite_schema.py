@@ -2,6 +2,7 @@
 
 State of a row, and what its column `at` means there (0 where it means nothing):
 
+    new       has just been put, and nobody has looked at it
     ready     first of its lane, can be claimed
     later     first of its lane, waits for its next attempt    when that is due
     claimed   first of its lane, a worker has it               when its lease ends
@@ -9,6 +10,10 @@ State of a row, and what its column `at` means there (0 where it means nothing):
     dead      failed for good, keeps its body
     kept      done, keeps its body for a while                 when it was done
     done      done, only the id is remembered                  when it was done
+
+Putting only appends, so that a burst of deliveries is stored as fast as can be; whoever claims next gives what is new
+its place. New ids are few and known by heart, so the index of ids leaves them out: it would have to be written to
+anywhere in it.
 
 The first of every lane is known at all times, so claiming looks at one short range of one index, however long a lane
 is. It is marked in a column of its own, so that claiming leaves the index of the first alone; as that is unique, there
@@ -22,6 +27,7 @@ from contextlib import suppress
 from typing import Literal
 
 from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks._sqlite_queries import STATEMENTS
 
 Synchronous = Literal["FULL", "NORMAL"]
 
@@ -40,7 +46,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """
         CREATE TABLE delivery (
             seq INTEGER PRIMARY KEY,
-            event_id TEXT NOT NULL UNIQUE,
+            event_id TEXT NOT NULL,
             event TEXT NOT NULL,
             lane TEXT NOT NULL,
             received_at REAL NOT NULL,
@@ -48,6 +54,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             version TEXT,
             webhook_id TEXT,
             traceparent TEXT,
+            admitted INTEGER NOT NULL,
             first INTEGER NOT NULL,
             state TEXT NOT NULL,
             at REAL NOT NULL,
@@ -56,6 +63,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             reason TEXT
         )
         """,
+        "CREATE UNIQUE INDEX delivery_known ON delivery (event_id) WHERE admitted = 1",
         "CREATE INDEX delivery_by_state ON delivery (state, at)",
         "CREATE UNIQUE INDEX lane_head ON delivery (lane) WHERE first = 1",
         "CREATE INDEX lane_behind ON delivery (lane) WHERE state = 'behind'",
@@ -81,7 +89,7 @@ def connect(path: str, *, synchronous: Synchronous, steps: tuple[tuple[str, ...]
     # Only where there is none: closing a file that is open elsewhere in this process would drop the locks on it.
     with suppress(OSError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, cached_statements=STATEMENTS)
     try:
         _refuse_foreign(connection, steps)
         _use_wal(connection)

@@ -3,15 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
-
-from attrs import define, field
 
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.retry import RetryPolicy
-from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._dispatch import Dispatched, Dispatcher
+from pinwheel_async.webhooks._dispatch import Course, Dispatcher, unreadable
 from pinwheel_async.webhooks._inbox import Claim, Inbox
+from pinwheel_async.webhooks._jobs import Job, Jobs, trouble
 from pinwheel_async.webhooks._progress import Progress
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -25,18 +24,11 @@ TROUBLE_S = 1.0
 REMEMBERED = 10_000
 """Deliveries between two attempts of which the worker remembers who has handled them already."""
 
+STAND_BACK_S = 0.05
+"""Seconds to wait before every claim while many deliveries arrive, so that they are acknowledged first."""
+
 IDLE_S = 5.0
 """Seconds after which an idle worker looks, even if nothing woke it: another process may have stored something."""
-
-
-@define(eq=False, repr=False)
-class _Job:
-    """A delivery that is being worked on."""
-
-    claim: Claim
-    task: "asyncio.Task[None]" = field(init=False)
-    handled: bool = False
-    """Whether its handlers are through, so that there is nothing to stop."""
 
 
 class Worker:
@@ -55,14 +47,16 @@ class Worker:
         lease_s: float = 15.0,
         retry: RetryPolicy = PATIENT,
         clock: Clock | None = None,
+        is_crowded: Callable[[], bool] = bool,
     ) -> None:
         self._inbox = inbox
+        self._is_crowded = is_crowded
         self._dispatcher = dispatcher
         self._concurrency = concurrency
         self._lease_s = lease_s
         self._retry = retry
         self._clock = clock or Clock()
-        self._jobs: dict[str, _Job] = {}
+        self._jobs = Jobs(self._work, inbox.release)
         self._progress: dict[str, Progress] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._resting: asyncio.Task[None] | None = None
@@ -71,7 +65,7 @@ class Worker:
     def start(self) -> None:
         """Begin to work."""
         self._stopping = False
-        self._freed = asyncio.Event()  # made here, because it belongs to the loop that runs now
+        self._jobs = Jobs(self._work, self._inbox.release)  # made anew, because they belong to the loop that runs now
         self._loops = [
             asyncio.create_task(self._run(), name="pinwheel worker"),
             asyncio.create_task(self._keep_leases(), name="pinwheel leases"),
@@ -82,14 +76,17 @@ class Worker:
         if not self._loops:
             return
         self._stopping = True
-        self._freed.set()
+        self._jobs.wake()
         if self._resting is not None:
             self._resting.cancel()
         await asyncio.wait(self._loops[:1], timeout=drain_s)
-        running = [job.task for job in self._jobs.values()]
-        if running:
-            await asyncio.wait(running, timeout=drain_s)
-        left, self._loops = [*running, *self._loops], []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(drain_s):
+                await self._jobs.all_finished()
+        for job in self._jobs:
+            self._jobs.give_up(job)
+        await self._jobs.all_finished()
+        left, self._loops = self._loops, []
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -100,36 +97,22 @@ class Worker:
             try:
                 await self._round()
             except Exception as error:  # noqa: BLE001  # nobody would notice that nothing is handled any more
-                _log.error("the inbox failed, trying again in %g s: %s", TROUBLE_S, _trouble(error))
+                _log.error("the inbox failed, trying again in %g s: %s", TROUBLE_S, trouble(error))
                 await self._rest(self._sleep(TROUBLE_S))
 
     async def _round(self) -> None:
-        free = self._concurrency - len(self._jobs)
+        # Handlers of what is being marked have ended; but not more is marked at once than that.
+        free = min(self._concurrency - self._jobs.running, 2 * self._concurrency - len(self._jobs))
         if free <= 0:
-            self._freed.clear()
-            await self._freed.wait()
+            await self._jobs.change()
             return
+        if self._is_crowded():
+            await self._rest(self._sleep(STAND_BACK_S))
         claims = await self._inbox.claim(free, lease_s=self._lease_s)
         for claim in claims:
-            self._take(claim)
+            self._jobs.add(claim)
         if not claims:
             await self._rest(self._inbox.wait(IDLE_S))
-
-    def _take(self, claim: Claim) -> None:
-        event_id = claim.delivery.event_id
-        job = self._jobs.get(event_id)
-        if job is not None:  # the loop was blocked until the lease had ended, and nobody else was there to take it
-            job.claim = claim
-            return
-        job = self._jobs[event_id] = _Job(claim)
-        job.task = asyncio.create_task(self._work(job), name=f"pinwheel event {event_id}")
-        job.task.add_done_callback(lambda task: self._finished(event_id, task))
-
-    def _finished(self, event_id: str, task: "asyncio.Task[None]") -> None:
-        del self._jobs[event_id]
-        self._freed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("event %s could not be marked: %s", event_id, _trouble(error))
 
     async def _rest(self, waiting: Coroutine[Any, Any, None]) -> None:
         """Wait for something, or until stopped."""
@@ -140,43 +123,56 @@ class Worker:
         if not self._resting.cancelled():
             self._resting.result()
 
-    async def _work(self, job: _Job) -> None:
-        """Take one delivery through its handlers and mark it; a cancelled one is given back."""
-        event_id, attempt = job.claim.delivery.event_id, job.claim.attempt
-        progress = self._progress.get(event_id) or Progress()
-        if self._stopping:
+    async def _work(self, job: Job, rest: Course | None = None) -> None:
+        """Take one delivery through its handlers, or the rest of them, and mark it; a cancelled one is given back."""
+        if self._stopping and rest is None:
             await self._inbox.release(job.claim)
             return
+        progress = self._progress.get(job.event_id) or Progress()
+        attempt = job.claim.attempt
         try:
-            result = await self._dispatcher.dispatch(job.claim.delivery, attempt=attempt, skip=progress.skip)
+            course = rest or self._begin(job, progress)
+            await self._dispatcher.follow(course)
         except asyncio.CancelledError:
-            await self._inbox.release(job.claim)
+            if job.task is asyncio.current_task():
+                await self._inbox.release(job.claim)
             raise
         except Exception as error:  # noqa: BLE001  # a fault of ours must not bring the delivery back for ever
-            result = Dispatched(problems=(f"(delivery): {type(error).__name__}",))
-        job.handled = True
-        wait = progress.note(result, attempt=attempt, default=self._retry, random=self._clock.random())
+            course = unreadable(f"(delivery): {type(error).__name__}")
+        if job.task is asyncio.current_task():  # and was not left behind
+            self._jobs.ended(job)
+            await self._settle(job, attempt, course, progress)
+
+    def _begin(self, job: Job, progress: Progress) -> Course:
+        delivery, attempt = job.claim.delivery, job.claim.attempt
+        return self._dispatcher.begin(
+            delivery, delivery.body, delivery.version, attempt=attempt, watch=job, skip=progress.skip
+        )
+
+    async def _settle(self, job: Job, attempt: int, course: Course, progress: Progress) -> None:
+        """Mark a delivery as what its handlers have made of it."""
+        delivery = job.claim.delivery
+        wait = progress.note(course, attempt=attempt, default=self._retry, random=self._clock.random())
         # Kept until the mark is made: a delivery that comes again because marking failed must not run them twice.
-        self._remember(event_id, progress)
-        failures = {failure.handler: failure.reason for failure in result.failures} | progress.given_up
-        reason = "; ".join([*result.problems, *[f"{one.name}: {why}" for one, why in failures.items()]])[:1000]
-        if wait is not None:
-            await self._mark(job, lambda claim: self._inbox.fail(claim, reason=reason, retry_in_s=wait))
-        elif reason:
-            _log.error(
-                "event %s (%s) is dead after attempt %d: %s", event_id, job.claim.delivery.event, attempt, reason
-            )
-            await self._mark(job, lambda claim: self._inbox.fail(claim, reason=reason, retry_in_s=None))
+        self._remember(delivery.event_id, progress)
+        if wait is None and course.ok and not progress.given_up:
+            if await self._mark(job, self._inbox.done):
+                self._progress.pop(delivery.event_id, None)
+            return
+        failures = {failure.handler: failure.reason for failure in course.failures} | progress.given_up
+        reason = "; ".join([*course.problems, *[f"{one.name}: {why}" for one, why in failures.items()]])[:1000]
+        if wait is None:
+            _log.error("event %s (%s) is dead after attempt %d: %s", delivery.event_id, delivery.event, attempt, reason)
+        await self._mark(job, lambda claim: self._inbox.fail(claim, reason=reason, retry_in_s=wait))
+        if wait is None:
             progress.bury()
-        elif await self._mark(job, self._inbox.done):
-            self._progress.pop(event_id, None)
 
     def _remember(self, event_id: str, progress: Progress) -> None:
         self._progress[event_id] = progress
         if len(self._progress) > REMEMBERED:
             del self._progress[next(iter(self._progress))]
 
-    async def _mark(self, job: _Job, mark: Callable[[Claim], Awaitable[bool]]) -> bool:
+    async def _mark(self, job: Job, mark: Callable[[Claim], Awaitable[bool]]) -> bool:
         """Mark; while the inbox is in trouble try again, for as long as a lease, and then leave it to the lease."""
         deadline = self._clock.monotonic() + self._lease_s
         claim = None
@@ -188,27 +184,27 @@ class Worker:
             except Exception as error:
                 if self._clock.monotonic() >= deadline:
                     raise
-                _log.error("event %s is not marked yet: %s", claim.delivery.event_id, _trouble(error))
+                _log.error("event %s is not marked yet: %s", claim.delivery.event_id, trouble(error))
                 await self._sleep(TROUBLE_S)
                 claim = None
-        _log.warning("event %s was handled after its lease was lost", job.claim.delivery.event_id)
+        _log.warning("event %s was handled after its lease was lost", job.event_id)
         return False
 
     async def _keep_leases(self) -> None:
         """Begin the leases of running deliveries anew; whoever lost one is stopped, because another worker has it."""
         while True:
             await self._sleep(self._lease_s / 3)
-            await asyncio.gather(*[self._keep(job, job.claim) for job in self._jobs.values()])
+            await asyncio.gather(*[self._keep(job, job.claim) for job in self._jobs])
 
-    async def _keep(self, job: _Job, claim: Claim) -> None:
+    async def _keep(self, job: Job, claim: Claim) -> None:
         try:
             kept = await self._inbox.extend(claim, lease_s=self._lease_s)
         except Exception as error:  # noqa: BLE001  # the lease may still hold; the marks are fenced in any case
-            _log.warning("the lease of event %s is not renewed: %s", claim.delivery.event_id, _trouble(error))
+            _log.warning("the lease of event %s is not renewed: %s", claim.delivery.event_id, trouble(error))
             return
         if not kept and job.claim is claim and not job.handled:
             _log.warning("the lease of event %s is lost", claim.delivery.event_id)
-            job.task.cancel()
+            self._jobs.give_up(job)
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep by the clock that was given."""
@@ -218,8 +214,3 @@ class Worker:
             await over
         finally:
             timer.cancel()
-
-
-def _trouble(error: BaseException) -> str:
-    """Say what went wrong; only the texts of our own errors hold no values."""
-    return str(error) if isinstance(error, InboxError) else type(error).__name__

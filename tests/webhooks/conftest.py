@@ -17,7 +17,7 @@ from pinwheel_async import Pinwheel
 from pinwheel_async.events import Event
 from pinwheel_async.events._base import _BY_NAME
 from pinwheel_async.testing import FakePinwheel
-from pinwheel_async.webhooks import MemoryInbox, Router, _dispatch, sign, webhook_app
+from pinwheel_async.webhooks import MemoryInbox, Router, _dispatch, _jobs, sign, webhook_app
 from pinwheel_async.webhooks._delivery import make_delivery
 from pinwheel_async.webhooks._dispatch import Dispatcher
 from pinwheel_async.webhooks._worker import Worker
@@ -177,6 +177,7 @@ async def work(inbox, time):
 def grace(monkeypatch):
     """Handlers that ignore their cancellation are given up at once."""
     monkeypatch.setattr(_dispatch, "GRACE_S", 0.01)
+    monkeypatch.setattr(_jobs, "GRACE_S", 0.01)
 
 
 @pytest.fixture

@@ -11,7 +11,17 @@ from pinwheel_async.webhooks._dispatch import Dispatcher
 from pinwheel_async.webhooks._worker import Worker
 
 
-@pytest.fixture(params=["apart", "in place"])
+class Watch:
+    """Somebody who may stop handlers, and would rescue the others from a stuck one."""
+
+    def __init__(self):
+        self.stopped = False
+
+    def rescue(self, rest):
+        raise AssertionError
+
+
+@pytest.fixture(params=["alone", "watched"])
 def dispatch(request, body):
     """Take a delivery through handlers, in either way."""
 
@@ -20,11 +30,21 @@ def dispatch(request, body):
         for handler, settings in [one if isinstance(one, tuple) else (one, {}) for one in handlers]:
             router.on(Event, **settings)(handler)
         dispatcher = Dispatcher(router, timeout_s=timeout_s, app="the app")
-        if request.param == "in place":
-            return await dispatcher.handle(headers or {}, content, key="k")
-        return await dispatcher.dispatch(make_delivery(headers or {}, content, key="k"), attempt=1)
+        delivery = make_delivery(headers or {}, content, key="k")
+        source = delivery if run.watch else (headers or {}, content, "k")
+        course = dispatcher.begin(source, content, delivery.version, watch=run.watch)
+        await dispatcher.follow(course)
+        return course
 
+    run.watch = None if request.param == "alone" else Watch()
     return run
+
+
+def cancel(dispatch, task):
+    """Cancel from outside: who watches says so."""
+    if dispatch.watch is not None:
+        dispatch.watch.stopped = True
+    task.cancel()
 
 
 async def endless(event: Event) -> None:
@@ -133,9 +153,10 @@ async def test_a_handler_that_runs_out_when_it_is_called():
     handler = router.handlers()[0]
     object.__setattr__(handler, "call", call)
     dispatcher = Dispatcher(router, timeout_s=5)
-    result = await dispatcher.handle({}, b'{"event_id": "1", "event": "x.y", "payload": {}}', key="k")
+    course = dispatcher.begin(({}, b"", "k"), b'{"event_id": "1", "event": "x.y", "payload": {}}', None)
+    await dispatcher.follow(course)
 
-    assert not result.ok
+    assert not course.ok
 
 
 async def test_a_handler_that_waits_again_and_again(dispatch):
@@ -203,7 +224,7 @@ async def test_the_shortest_limit_comes_first(dispatch):
     slow = asyncio.create_task(dispatch((endless, {"timeout_s": 600})))
     await asyncio.sleep(0)
     quick = await dispatch((endless, {"timeout_s": 0.01}))
-    slow.cancel()
+    cancel(dispatch, slow)
     await asyncio.wait({slow})
 
     assert ["timeout: no end after 0.01 s"] == reasons(quick)
@@ -223,7 +244,7 @@ async def test_cancelled_from_outside(dispatch):
 
     task = asyncio.create_task(dispatch(handle))
     await started.wait()
-    task.cancel()
+    cancel(dispatch, task)
     await asyncio.wait({task})
 
     assert task.cancelled()
@@ -243,7 +264,7 @@ async def test_cancelled_from_outside_when_the_time_is_over(dispatch):
 
     task = asyncio.create_task(dispatch((handle, {"timeout_s": 0.01})))
     await ending.wait()
-    task.cancel()
+    cancel(dispatch, task)
     await asyncio.wait({task})
 
     assert task.cancelled()

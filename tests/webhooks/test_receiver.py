@@ -9,8 +9,9 @@ from multidict import CIMultiDict
 
 from pinwheel_async.errors import ConfigurationError, DecodeError, EnvelopeError, InboxError, SignatureError
 from pinwheel_async.events import Event, IncomeAdded, UnknownEvent
-from pinwheel_async.webhooks import KeyRing, MemoryInbox, Receiver, Router
+from pinwheel_async.webhooks import KeyRing, MemoryInbox, Receiver, Router, _receiver
 from pinwheel_async.webhooks._parse import parse_delivery
+from pinwheel_async.webhooks._receiver import CROWD, CROWDED_S
 
 SECRET = "a-secret-of-tests"
 
@@ -219,3 +220,30 @@ def test_parse_not_decodable(body, headers):
         parse_delivery(headers(one), one, secrets=[SECRET])
 
     assert ("income.added", ("payload.timestamp: not a moment in time",)) == (caught.value.where, caught.value.paths)
+
+
+async def test_a_crowd(receive, body, headers, monkeypatch):
+    """Many deliveries that wait to be stored are a crowd, which is taken to last for a moment; few are none."""
+    now, release = [1000.0], asyncio.Event()
+    monkeypatch.setattr(_receiver, "monotonic", lambda: now[0])
+
+    class Slow(MemoryInbox):
+        async def put(self, delivery):
+            await release.wait()
+            return await super().put(delivery)
+
+    receiver = await receive(inbox=Slow())
+    contents = [body(event_id=f"{number}") for number in range(CROWD)]
+    arriving = [asyncio.create_task(receiver.receive(headers(one), one)) for one in contents[1:]]
+    await asyncio.sleep(0)
+    few = receiver._is_crowded()
+    arriving.append(asyncio.create_task(receiver.receive(headers(contents[0]), contents[0])))
+    await asyncio.sleep(0)
+    many = receiver._is_crowded()
+    release.set()
+    answers = await asyncio.gather(*arriving)
+    stored = receiver._is_crowded()
+    now[0] += 2 * CROWDED_S
+
+    assert {200} == {one.status for one in answers}
+    assert (False, True, True, False) == (few, many, stored, receiver._is_crowded())

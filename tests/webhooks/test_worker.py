@@ -7,6 +7,7 @@ import pytest
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.events import Event, IncomeAdded
 from pinwheel_async.webhooks import Context, MemoryInbox, SqliteInbox
+from pinwheel_async.webhooks._worker import STAND_BACK_S
 
 ONCE = RetryPolicy(attempts=1)
 TWICE = RetryPolicy(attempts=2, base_s=10.0)
@@ -56,6 +57,52 @@ async def test_a_stuck_account_delays_no_other(work):
     await work.settled()
 
     assert ["s1", "s2"] == order[9:]
+
+
+async def test_marking_takes_no_place(work, inbox):
+    """While what was handled is being marked other accounts are handled, but not more than can be marked at once."""
+    marking, release, handled = [], asyncio.Event(), []
+    done = inbox.done
+
+    async def slow(claim):
+        marking.append(claim)
+        await release.wait()
+        return await done(claim)
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    inbox.done = slow
+    await work(handle, concurrency=1)
+    for number in range(4):
+        await work.put(f"{number}", account_id=f"account-{number}")
+    await work.until(lambda: len(marking) == 2)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    meanwhile = list(handled)
+    release.set()
+    await work.settled()
+
+    assert (["0", "1"], ["0", "1", "2", "3"]) == (meanwhile, handled)
+
+
+async def test_storing_comes_first(work, time):
+    """While a crowd of deliveries is stored the worker stands back before every claim, and yet goes on."""
+    handled = []
+
+    async def handle(event: Event) -> None:
+        handled.append(event.event_id)
+
+    await work(handle, concurrency=1, is_crowded=lambda: True)
+    await work.put("1", "2")
+    counts = []
+    for number in (1, 2):
+        for _ in range(50):
+            await asyncio.sleep(0)
+        counts.append(len(handled))
+        await work.until(lambda expected=number: time.advance(STAND_BACK_S) or len(handled) == expected)
+
+    assert ([0, 1], ["1", "2"]) == (counts, handled)
 
 
 async def test_a_failing_account_delays_no_other(work):
@@ -261,6 +308,54 @@ async def test_a_handler_that_ignores_its_cancellation(work, grace, caplog):
 
     assert (["good"], 1) == (before, counts.dead)
     assert "ignores its cancellation" in caplog.text
+
+
+async def test_the_others_run_when_one_ignores_its_cancellation(work, grace):
+    """The handlers after a stuck one run once, and not again when it ends after all."""
+    calls, release = [], asyncio.Event()
+
+    async def stuck(event: Event) -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        calls.append("stuck")
+
+    async def after(event: Event) -> None:
+        calls.append("after")
+
+    await work((stuck, {"timeout_s": 0.01}), after, retry=ONCE)
+    await work.put("1")
+    counts = await work.settled()
+    release.set()
+    await work.until(lambda: not work.worker._jobs.stuck)
+    (entry,) = await work.inbox.entries(state="dead")
+
+    assert (["after", "stuck"], 1) == (calls, counts.dead)
+    assert entry.reason.endswith("stuck: timeout: no end after 0.01 s")
+
+
+async def test_a_handler_that_cancels_itself(work):
+    """A handler that cancels the task it runs in has failed like any other: its delivery does not come for ever."""
+    calls = []
+
+    async def rash(event: Event) -> None:
+        calls.append("rash")
+        asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+
+    async def after(event: Event) -> None:
+        await asyncio.sleep(0)
+        calls.append("after")
+
+    await work(rash, after, retry=ONCE)
+    await work.put("1")
+    counts = await work.settled()
+    (entry,) = await work.inbox.entries(state="dead")
+
+    assert (["rash", "after"], 1) == (calls, counts.dead)
+    assert entry.reason.endswith("rash: CancelledError")
 
 
 async def test_deliveries_do_not_share_a_context(work, variable):

@@ -3,7 +3,7 @@
 import asyncio
 
 from pinwheel_async.events import Event
-from pinwheel_async.webhooks import MemoryInbox
+from pinwheel_async.webhooks import MemoryInbox, _dispatch
 from pinwheel_async.webhooks._worker import IDLE_S
 
 
@@ -44,6 +44,62 @@ async def test_stop_gives_back_what_does_not_finish(work):
     (entry,) = await work.inbox.entries()
 
     assert ("waiting", 0) == (entry.state, entry.attempts)
+
+
+async def test_stop_does_not_wait_for_who_ignores_it(work, grace, caplog):
+    """What takes no notice of a stop is given back all the same, and its other handlers do not run."""
+    started, release, calls = asyncio.Event(), asyncio.Event(), []
+
+    async def stuck(event: Event) -> None:
+        started.set()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                calls.append("told")
+
+    async def after(event: Event) -> None:
+        calls.append("after")
+
+    await work(stuck, after)
+    await work.put("1")
+    await started.wait()
+    async with asyncio.timeout(5):
+        await work.worker.stop(0.01)
+    (entry,) = await work.inbox.entries()
+    release.set()
+    await work.until(lambda: not work.worker._jobs.stuck)
+
+    assert (["told"], "waiting", 0) == (calls, entry.state, entry.attempts)
+    assert "a handler of event 1 ignores its cancellation" in caplog.text
+
+
+async def test_stop_while_one_ignores_that_its_time_is_over(work, grace, monkeypatch):
+    """A stop that finds a handler past its time gives the delivery back once, and runs nothing more of it."""
+    monkeypatch.setattr(_dispatch, "GRACE_S", 0.2)
+    told, release, calls = asyncio.Event(), asyncio.Event(), []
+
+    async def stuck(event: Event) -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                told.set()
+
+    async def after(event: Event) -> None:
+        calls.append("after")
+
+    await work((stuck, {"timeout_s": 0.01}), after)
+    await work.put("1")
+    await told.wait()
+    async with asyncio.timeout(5):
+        await work.worker.stop(0)
+    (entry,) = await work.inbox.entries()
+    await asyncio.sleep(0.3)  # its grace is over
+    release.set()
+    await work.until(lambda: not work.worker._jobs.stuck)
+
+    assert ([], "waiting", 0) == (calls, entry.state, entry.attempts)
 
 
 async def test_stop_does_not_wait_for_an_idle_worker(work, time):

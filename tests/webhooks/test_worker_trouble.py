@@ -219,7 +219,7 @@ async def test_a_fault_of_ours(work, monkeypatch):
     async def handle(event: Event) -> None: ...
 
     await work(handle)
-    monkeypatch.setattr(work.worker._dispatcher, "dispatch", None)
+    monkeypatch.setattr(work.worker._dispatcher, "begin", None)
     await work.put("1")
     await work.settled()
     (entry,) = await work.inbox.entries(state="dead")

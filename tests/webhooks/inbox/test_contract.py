@@ -1,5 +1,7 @@
 """Order, leases and repetitions, as every inbox promises them."""
 
+import asyncio
+
 import pytest
 
 from .claims import LEASE_S, claim, claim_one, ids
@@ -69,6 +71,16 @@ async def test_retry_holds_its_lane_only(inbox, deliver, time):
 
     assert ["3"] == ids(meanwhile)
     assert [("1", 2)] == [(one.delivery.event_id, one.attempt) for one in again]
+
+
+async def test_marks_at_the_same_time(inbox, deliver, time):
+    """Of marks that are asked for together, each is judged by itself: old ones are refused, and so is the second."""
+    await inbox.put(deliver("1"))
+    old = await claim_one(inbox)
+    time.advance(LEASE_S)
+    new = await claim_one(inbox)
+
+    assert [False, True, False] == await asyncio.gather(inbox.done(old), inbox.done(new), inbox.done(new))
 
 
 async def test_due_ones_come_in_order_of_arrival(inbox, deliver, time):

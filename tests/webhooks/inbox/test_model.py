@@ -4,15 +4,17 @@ import asyncio
 import sqlite3
 import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from pinwheel_async._clock import Clock
-from pinwheel_async.webhooks import Claim, Delivery, MemoryInbox, SqliteInbox
+from pinwheel_async.webhooks import Claim, Delivery, MemoryInbox, SqliteInbox, _sqlite_ledger
 
 IDS = st.sampled_from("abcdefgh")
 LANES = st.sampled_from("xyz")
@@ -196,24 +198,46 @@ class MemoryMachine(Machine):
 
 
 class SqliteMachine(Machine):
-    """`SqliteInbox` beside the list; whoever opens it alone finds every lease at its end."""
+    """`SqliteInbox` beside the list; whoever opens it alone finds every lease at its end.
+
+    There may be two that have it open. Few are given their place at once, so that much is new at any time.
+    """
+
+    other = None
 
     @rule()
     def reopen(self):
+        if self.other:
+            self.run(self.other.close())
+            self.other = None
         super().reopen()
         for row in self.rows:
             if row.state == "claimed":
                 row.at = 0
 
-    @initialize(keep_bodies_s=st.sampled_from([0, 5]))
-    def open(self, keep_bodies_s):
+    @rule()
+    def switch(self):
+        if self.other is None:
+            self.other = self.make()
+            self.run(self.other.open())
+        self.inbox, self.other = self.other, self.inbox
+
+    @initialize(keep_bodies_s=st.sampled_from([0, 5]), portion=st.sampled_from([1, 2, 64]))
+    def open(self, keep_bodies_s, portion):
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(_sqlite_ledger, "ADMITTED", portion)
+        self.patch.setattr(_sqlite_ledger, "MANY", 2 * portion)
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name, "inbox.db")
-        self.inbox = SqliteInbox(self.path, keep_bodies_s=keep_bodies_s, synchronous="NORMAL", clock=self.clock)
+        self.make = partial(SqliteInbox, self.path, keep_bodies_s=keep_bodies_s, synchronous="NORMAL", clock=self.clock)
+        self.inbox = self.make()
         self.run(self.inbox.open())
 
     def teardown(self):
+        if self.other:
+            self.run(self.other.close())
         super().teardown()
+        self.patch.undo()
         connection = sqlite3.connect(self.path)
         ok = connection.execute("PRAGMA integrity_check").fetchall()
         first = connection.execute(

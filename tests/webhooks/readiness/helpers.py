@@ -3,16 +3,18 @@
 import asyncio
 
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._delivery import make_delivery
 from pinwheel_async.webhooks._dispatch import Dispatcher
 from pinwheel_async.webhooks._readiness_store import OwnValues
 
 
-async def hear(readiness, *bodies):
+async def hear(readiness, *bodies, failures=()):
+    """Tell readiness of events, one after another, each of which fails as it should, or not at all."""
     dispatcher = Dispatcher(readiness.router, timeout_s=5)
     for body in bodies:
-        delivery = make_delivery({"pinwheel-version": "2025-07-08"}, body, key="0")
-        assert (await dispatcher.dispatch(delivery, attempt=1)).ok
+        course = dispatcher.begin(({}, body, "0"), body, "2025-07-08")
+        await dispatcher.follow(course)
+        assert list(failures) == [one.reason for one in course.failures]
+        assert not course.problems
 
 
 async def settled():

@@ -4,8 +4,6 @@ import pytest
 
 from pinwheel_async.products import PRODUCTS
 from pinwheel_async.webhooks import SqliteInbox
-from pinwheel_async.webhooks._delivery import make_delivery
-from pinwheel_async.webhooks._dispatch import Dispatcher
 from pinwheel_async.webhooks._readiness import Readiness
 from pinwheel_async.webhooks._readiness_state import NotReadyError
 from pinwheel_async.webhooks._readiness_store import MOST, OwnValues
@@ -108,8 +106,4 @@ async def test_store_trouble_fails_the_handler():
     store = Broken()
     store.broken = True
 
-    result = await Dispatcher(Readiness(store).router, timeout_s=5).dispatch(
-        make_delivery({}, job(), key="0"), attempt=1
-    )
-
-    assert ["InboxError"] == [failure.reason for failure in result.failures]
+    await hear(Readiness(store), job(), failures=["InboxError"])

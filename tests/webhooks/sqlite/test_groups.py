@@ -1,10 +1,15 @@
 """What the thread of a SQLite inbox does at once, and that it stays little however much there is."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from pinwheel_async.webhooks._sqlite_queries import CLAIMABLE, DUE, INSERT, NEXT
+from pinwheel_async.webhooks import _sqlite_ledger
+from pinwheel_async.webhooks._group_commit import ENOUGH
+from pinwheel_async.webhooks._sqlite_ledger import Ledger
+from pinwheel_async.webhooks._sqlite_queries import CLAIMABLE, DUE, FOUND, NEW, NEW_IDS, NEXT, PROMOTE_NEXT, TAKEN
 
 from .holding import held_up
 
@@ -21,45 +26,48 @@ async def count_commits(inbox):
     return commits
 
 
-async def test_claiming_costs_the_same_however_much_waits(opened, deliver):
+async def test_claiming_costs_the_same_however_much_waits(opened, deliver, path):
     """Behind 100,000 in one lane, and as many dead, done and waiting for another attempt, it takes no more steps."""
 
-    async def steps(inbox, name):
+    async def steps(inbox, work):
         taken = [0]
 
         def count():
             taken[0] += 1
 
         await inbox._group.submit(lambda ledger: ledger.connection.set_progress_handler(count, 1))
+        await work
+        await inbox._group.submit(lambda ledger: ledger.connection.set_progress_handler(None, 1))
+        return taken[0]
+
+    async def handle(inbox, name):
         await inbox.put(deliver(name, lane=name))
         (claim,) = await inbox.claim(1, lease_s=60)
         await inbox.wait(0)
         await inbox.done(claim)
-        await inbox._group.submit(lambda ledger: ledger.connection.set_progress_handler(None, 1))
         assert name == claim.delivery.event_id
-        return taken[0]
 
     async with opened(max_waiting=None) as inbox:
-        few = await steps(inbox, "few")
+        few = await steps(inbox, handle(inbox, "few"))
         await inbox.put(deliver("first", lane="lane"))
-        await inbox.claim(1, lease_s=60)
-        await inbox._group.submit(
-            lambda ledger: ledger.connection.executescript("""
+        (first,) = await inbox.claim(1, lease_s=60)
+        with closing(sqlite3.connect(path)) as other:
+            other.executescript("""
                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000),
                     kind (first, state, lane, at) AS (
                         VALUES (0, 'behind', 'lane', 0), (0, 'dead', 'dead', 0), (0, 'done', 'done', 9e9),
                             (1, 'later', NULL, 9e9)
                     )
-                INSERT INTO delivery (event_id, event, lane, received_at, signed_with, first, state, at, attempts,
-                    token)
-                SELECT state || i, 'e', coalesce(lane, state || i), 0, 'k', first, state, at, 0, 0 FROM n, kind;
-                BEGIN IMMEDIATE
+                INSERT INTO delivery
+                    (event_id, event, lane, received_at, signed_with, admitted, first, state, at, attempts, token)
+                SELECT state || i, 'e', coalesce(lane, state || i), 0, 'k', 1, first, state, at, 0, 0 FROM n, kind;
             """)
-        )
-        many = await steps(inbox, "many")
+        many = await steps(inbox, handle(inbox, "many"))
+        next_of_many = await steps(inbox, inbox.done(first))
 
     # Deeper trees take a few steps more; looking at rows one by one would take a hundred thousand.
     assert many < few + 100
+    assert next_of_many < few
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,11 @@ async def test_claiming_costs_the_same_however_much_waits(opened, deliver):
         (CLAIMABLE, {"now": 0, "limit": 1}, "delivery_by_state (state=? AND at<?)"),
         (NEXT, ("lane",), "lane_behind (lane=?)"),
         (DUE, {"now": 0}, "delivery_by_state (state=?)"),
-        (INSERT, ("", "", "", 0, "", None, None, None), "lane_head (lane=?)"),
+        (FOUND.format("?"), ("",), "delivery_known (event_id=?)"),
+        (NEW, (1,), "delivery_by_state (state=? AND at=?)"),
+        (NEW_IDS, (), "delivery_by_state (state=? AND at=?)"),
+        (TAKEN.format("?"), ("lane",), "lane_head (lane=?)"),
+        (PROMOTE_NEXT, {"now": 0, "lane": "lane"}, "lane_behind (lane=?)"),
     ],
 )
 async def test_queries_use_their_index(opened, query, values, index):
@@ -95,6 +107,53 @@ async def test_old_ids_go_in_small_portions(opened, deliver, time):
 
         assert [149, 149 - 64, 149 - 128, 0] == left
         assert ["149"] == [one.event_id for one in await inbox.entries()]
+
+
+async def test_who_only_puts(opened, deliver, monkeypatch):
+    """Where nobody claims, little stays new, because what is new is known by heart; it is all in order."""
+    monkeypatch.setattr(_sqlite_ledger, "MANY", 8)
+    monkeypatch.setattr(_sqlite_ledger, "ADMITTED", 4)
+    async with opened() as inbox:
+        new = []
+        for number in range(50):
+            await inbox.put(deliver(f"{number}", lane=f"{number % 20}"))
+            new.append(await inbox._group.submit(lambda ledger: len(ledger.fresh)))
+        again = [await inbox.put(deliver(f"{number}")) for number in range(50)]
+        claimed = [one.delivery.event_id for one in await inbox.claim(50, lease_s=60)]
+
+    assert 8 == max(new)
+    assert {False} == set(again)
+    assert [f"{number}" for number in range(20)] == claimed
+
+
+async def test_a_claim_does_not_look_at_all_that_is_new(opened, deliver, monkeypatch):
+    """However much is new, one claim gives a part of it its place; what it does not come to is due at once."""
+    monkeypatch.setattr(_sqlite_ledger, "ADMITTED", 2)
+    monkeypatch.setattr(_sqlite_ledger, "MOST", 3)
+    async with opened() as inbox:
+        await asyncio.gather(*(inbox.put(deliver(f"{number}", lane="lane")) for number in range(10)))
+        await inbox.put(deliver("other", lane="other"))
+        claimed = [[one.delivery.event_id for one in await inbox.claim(2, lease_s=60)]]
+        due = [await inbox._group.submit(lambda ledger: ledger.due_in_s())]
+        claimed.append([one.delivery.event_id for one in await inbox.claim(2, lease_s=60)])
+        due.append(await inbox._group.submit(lambda ledger: ledger.due_in_s()))
+
+    assert [["0"], ["other"]] == claimed
+    assert [True, False] == [one <= 0 for one in due]
+
+
+@pytest.mark.parametrize(("count", "least"), [(ENOUGH - 1, 1), (3 * ENOUGH, 2)])
+async def test_a_turn_that_brings_nothing_more_ends_a_group(opened, deliver, count, least):
+    """What is asked for in turns of the loop that follow one another is one group, unless there is enough of it."""
+    async with opened() as inbox:
+        commits = await count_commits(inbox)
+        puts = [inbox._group.submit_to(Ledger.put, deliver("first"))]
+        for number in range(1, count):
+            puts.append(inbox._group.submit_to(Ledger.put, deliver(f"{number}")))
+            await asyncio.sleep(0)
+        await asyncio.gather(*puts)
+
+    assert least <= len(commits) <= count // ENOUGH + 1
 
 
 async def test_whatever_waits_shares_a_commit(opened, deliver):
