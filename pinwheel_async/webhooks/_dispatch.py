@@ -63,8 +63,10 @@ class Course:
     problems: tuple[str, ...] = ()
     """Why it could not be decoded; then there are no handlers."""
     returned: tuple[Handler[Any], ...] = ()
-    """Handlers that are done with it."""
+    """Handlers that are done with it; only for who watches."""
     failures: tuple[Failure, ...] = ()
+    context: Context | None = None
+    """Made when the first handler asks for it."""
     left: bool = False
     """Whether another task goes on with it."""
 
@@ -72,6 +74,10 @@ class Course:
     def ok(self) -> bool:
         """Whether nothing is left to do."""
         return not self.problems and not self.failures
+
+
+Waiting: TypeAlias = tuple[Handler[Any], Awaitable[None]]
+"""A handler that has begun, and the rest of it."""
 
 
 class Dispatcher:
@@ -105,24 +111,37 @@ class Dispatcher:
             handlers = tuple([one for one in handlers if one not in skip])
         return Course(event, iter(handlers), source, attempt, watch)
 
-    async def follow(self, course: Course) -> None:
-        """Run the handlers that are left, one after another."""
-        event, watch, context = course.event, course.watch, None
+    def advance(self, course: Course) -> Waiting | None:
+        """Run handlers until one waits for something or raises; return that one, None if all have returned.
+
+        It belongs to the task that is running, which has to `follow`. Most handlers never wait, and need no time limit.
+        """
+        event, watch = course.event, course.watch
         for handler in course.handlers:
             if watch is not None and watch.stopped:
                 raise asyncio.CancelledError
-            if handler.takes_context and context is None:
-                context = self._context(course)
-            call = _started(handler, event, context)
+            if handler.takes_context and course.context is None:
+                course.context = self._context(course)
+            try:
+                call = handler.start(event, course.context)
+            except BaseException as error:  # noqa: BLE001  # seen to like one that comes later
+                return handler, _raise(error)
             try:
                 waits_for = call.send(None)
-            except StopIteration:  # it has returned: most handlers never wait, and need no time limit
-                course.returned += (handler,)
-                continue
+            except StopIteration:
+                if watch is not None:
+                    course.returned += (handler,)
             except BaseException as error:  # noqa: BLE001  # seen to like one that comes later
-                reason = await self._in_place(course, handler, _raise(error))
+                return handler, _raise(error)
             else:
-                reason = await self._in_place(course, handler, _go_on(call, waits_for))
+                return handler, _go_on(call, waits_for)
+        return None
+
+    async def follow(self, course: Course, waiting: Waiting | None = None) -> None:
+        """Run the handlers that are left, one after another, beginning with the one that waits."""
+        while waiting := waiting or self.advance(course):
+            handler, rest = waiting
+            waiting, reason = None, await self._in_place(course, handler, rest)
             if course.left:
                 return
             if reason is None:
@@ -197,14 +216,6 @@ def _let_pass(task: "asyncio.Task[Any]", watch: Watch | None) -> None:
             task.uncancel()
     if task.cancelling():
         raise asyncio.CancelledError
-
-
-def _started(handler: Handler[Any], event: Event, context: Context | None) -> Done:
-    """Make the coroutine of a handler; what is raised instead, it raises."""
-    try:
-        return handler.start(event, context)
-    except BaseException as error:  # noqa: BLE001  # as while it runs
-        return _raise(error)
 
 
 @types.coroutine

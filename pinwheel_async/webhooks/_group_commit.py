@@ -1,9 +1,9 @@
 """One thread that owns the connection: whatever waits is done in one transaction, and meanwhile the next group gathers.
 
-No timers: a group is handed over when the thread has nothing to do and a turn of the event loop has brought nothing
-more. So under light load a group is one operation, and the more there is to do the larger the groups are. There is one
-commit per group, so there is one flush to disk for all of it, or none if nothing of it needs one. What is alike in a
-group is done at once.
+No timers: a group is handed over when the thread has nothing to do and the event loop brings nothing more. So under
+light load a group is one operation, and the more there is to do the larger the groups are. There is one commit per
+group, so there is one flush to disk for all of it, or none if nothing of it needs one. What is alike in a group is done
+at once.
 """
 
 import asyncio
@@ -29,6 +29,9 @@ GROUP = 512
 
 ENOUGH = 64
 """Operations that do not wait for others to join them."""
+
+QUIET = 2
+"""Turns of the event loop that must bring no other: one reads what comes after an answer, the next asks for it."""
 
 _TROUBLES = {
     sqlite3.SQLITE_FULL: "the disk of the inbox is full",
@@ -122,11 +125,12 @@ class GroupCommit:
             self._busy = True
             job.future.get_loop().call_soon(self._hand_over, len(self._waiting))
 
-    def _hand_over(self, before: int) -> None:
-        """Hand what waits to the thread, unless more has come since."""
+    def _hand_over(self, before: int, quiet: int = 0) -> None:
+        """Hand what waits to the thread, if it is enough or nothing more has come for some turns of the loop."""
         waiting = len(self._waiting)
-        if before < waiting < ENOUGH:
-            self._waiting[0].future.get_loop().call_soon(self._hand_over, waiting)
+        quiet = quiet + 1 if waiting == before else 0
+        if waiting < ENOUGH and quiet < QUIET:
+            self._waiting[0].future.get_loop().call_soon(self._hand_over, waiting, quiet)
             return
         group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
         self._queue.put(group)
@@ -140,7 +144,7 @@ class GroupCommit:
             else:
                 job.future.set_result(outcome)
         if self._waiting:
-            self._hand_over(len(self._waiting))
+            self._hand_over(0)
         else:
             self._busy = False
 

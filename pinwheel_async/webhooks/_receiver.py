@@ -156,12 +156,14 @@ class Receiver:
         if not self._started:
             return UNAVAILABLE
         verdict, headers = authenticate(self._ring, headers, body, max_age_s=self._max_age_s)
-        if verdict.key is None or not verdict.ok:
+        if verdict.key is None or verdict.reason != "ok":
             _log.info("refused a delivery: signature %s", verdict.reason)
             return UNAUTHORIZED
         if self._inbox is None:
-            course = self._dispatcher.begin((headers, body, verdict.key), body, clean(headers.get("pinwheel-version")))
-            await self._dispatcher.follow(course)
+            dispatcher, source = self._dispatcher, (headers, body, verdict.key)
+            course = dispatcher.begin(source, body, clean(headers.get("pinwheel-version")))
+            if waiting := dispatcher.advance(course):
+                await dispatcher.follow(course, waiting)
             if course.problems:
                 # Nowhere to keep it, and no handler wants it: repeating it would not help.
                 event_id = make_delivery(headers, body, key=verdict.key).event_id
