@@ -55,6 +55,7 @@ class _Job:
     flush: bool
     batch: Batch[Any, Any]
     item: Any = None
+    outcome: Any = None
 
 
 class GroupCommit:
@@ -135,14 +136,14 @@ class GroupCommit:
         group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
         self._queue.put(group)
 
-    def _finish(self, group: list[_Job], outcomes: list[Any]) -> None:
-        for job, outcome in zip(group, outcomes, strict=True):
+    def _finish(self, group: list[_Job]) -> None:
+        for job in group:
             if job.future.done():
                 continue
-            if isinstance(outcome, InboxError):
-                job.future.set_exception(outcome)
+            if isinstance(job.outcome, InboxError):
+                job.future.set_exception(job.outcome)
             else:
-                job.future.set_result(outcome)
+                job.future.set_result(job.outcome)
         if self._waiting:
             self._hand_over(0)
         else:
@@ -153,12 +154,12 @@ class GroupCommit:
         while not last:
             group = self._queue.get()
             last = group[-1].batch is _nothing
-            outcomes = self._outcomes(group[:-1] if last else group)
+            for job, outcome in zip(group, self._outcomes(group[:-1] if last else group), strict=False):
+                job.outcome = outcome  # not an argument of what follows: asyncio's debug mode shows those
             if last:
                 self._disconnect()
-                outcomes.append(None)
             try:
-                group[0].future.get_loop().call_soon_threadsafe(self._finish, group, outcomes)
+                group[0].future.get_loop().call_soon_threadsafe(self._finish, group)
             except RuntimeError:  # the loop was closed, and nobody is left who could ask for anything
                 self._disconnect()
                 return

@@ -91,7 +91,9 @@ def connect(path: str, *, synchronous: Synchronous, steps: tuple[tuple[str, ...]
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, cached_statements=STATEMENTS)
     try:
+        connection.execute("BEGIN")  # so that all is read as of one moment: another process may be making the file
         _refuse_foreign(connection, steps)
+        connection.execute("COMMIT")
         _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA secure_delete = ON")

@@ -108,6 +108,8 @@ class Worker:
             return
         if self._is_crowded():
             await self._rest(self._sleep(STAND_BACK_S))
+            if self._stopping:
+                return
         claims = await self._inbox.claim(free, lease_s=self._lease_s)
         for claim in claims:
             self._jobs.add(claim)

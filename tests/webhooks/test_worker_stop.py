@@ -121,6 +121,24 @@ async def test_stop_does_not_wait_for_an_idle_worker(work, time):
     assert IDLE_S > time.now - 1000
 
 
+async def test_stop_while_standing_back(work, inbox, monkeypatch):
+    """A worker that stands back for a crowd when it is stopped claims nothing any more."""
+    claims = []
+
+    async def claim(limit, *, lease_s):
+        claims.append(limit)
+        return []
+
+    async def handle(event: Event) -> None: ...
+
+    monkeypatch.setattr(inbox, "claim", claim)
+    await work(handle, is_crowded=lambda: True)
+    await work.until(lambda: work.worker._resting is not None)
+    await work.worker.stop(5)
+
+    assert [] == claims
+
+
 async def test_stop_in_the_middle_of_a_claim(work, inbox):
     """What is claimed while a stop has begun is given back unhandled."""
     claiming, release, handled = asyncio.Event(), asyncio.Event(), []

@@ -2,11 +2,13 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
+from threading import Thread
 
 import pytest
 
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks import SqliteInbox
+from pinwheel_async.webhooks import SqliteInbox, _sqlite_schema
 from pinwheel_async.webhooks._sqlite_schema import STEPS, _migrate, _use_wal, connect
 
 from .refusals import refusal
@@ -90,6 +92,30 @@ def test_brought_up_to_date_by_another_meanwhile(path):
     connection.close()
 
     assert (1,) == tables
+
+
+def test_made_by_another_between_two_looks(path, monkeypatch):
+    """A file that another process makes between two looks at it is not taken for one of another program."""
+    look, others = _sqlite_schema._pragma, []
+
+    def overtaken(connection, name):
+        found = look(connection, name)
+        if not others:
+            others.append(Thread(target=lambda: connect(str(path), synchronous="FULL").close()))
+            others[0].start()
+            others[0].join(0.5)  # it may have to wait for us
+        return found
+
+    monkeypatch.setattr(_sqlite_schema, "_pragma", overtaken)
+    connect(str(path), synchronous="FULL").close()
+    others[0].join()
+
+    assert sqlite3_version(path) == len(STEPS)
+
+
+def sqlite3_version(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
 def test_no_shared_memory(tmp_path, monkeypatch):
