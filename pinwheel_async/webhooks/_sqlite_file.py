@@ -51,6 +51,8 @@ class SqliteFile:
         """Ids of all that is new."""
         self.last = 0
         """Number of the last row."""
+        self.shared = False
+        """Whether others have written to the file since it was opened."""
         self._seen = -1
         self._stored_tally: dict[State, int] = {}
         self._tidy_at = 0.0
@@ -86,6 +88,7 @@ class SqliteFile:
         self.now = self.terms.clock.now().timestamp()
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
         if version != self._seen:  # another connection has written since
+            self.shared = self.shared or self._seen >= 0
             self._look()
             self._seen = version
         self._stored_tally = dict(self.tally)

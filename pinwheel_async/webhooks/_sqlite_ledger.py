@@ -21,8 +21,11 @@ ADMITTED = 64
 MOST = 8
 """How often that is done for one claim, at most."""
 
-MANY = 8192
+MANY = 65_536
 """New deliveries of which some are given their place even if nobody claims any."""
+
+MANY_SHARED = 64
+"""The same where others write to the file, too: what is new has to be looked up after each time that they do."""
 
 _Found: TypeAlias = tuple[str, int, str, str, int]
 """Event id, row, lane, state and token of a delivery."""
@@ -33,7 +36,7 @@ class Ledger(SqliteFile):
 
     def put(self, deliveries: Sequence[Delivery]) -> list[bool | InboxError]:
         """See `Inbox.put`."""
-        if len(self.fresh) >= MANY:
+        if len(self.fresh) >= (MANY_SHARED if self.shared else MANY):
             self.admit()
         known = {event_id for (event_id,) in self._listed(sql.KNOWN, [one.event_id for one in deliveries])}
         room = math.inf if self.terms.max_waiting is None else self.terms.max_waiting - self.tally["waiting"]

@@ -149,7 +149,8 @@ async def test_kill_9(tmp_path):
             first[account].append(number)
     assert set(load.answered) == set(times)
     assert {str(account): list(range(EACH)) for account in range(ACCOUNTS)} == first
-    assert sum(times.values()) - len(times) <= (KILLS + 1) * CONCURRENCY
+    # What a kill may find handled and not marked: what runs, and as many that are being marked.
+    assert sum(times.values()) - len(times) <= (KILLS + 1) * 2 * CONCURRENCY
     assert load.answered.total() > len(load.answered) == ACCOUNTS * EACH
     assert (0, ACCOUNTS * EACH) == (counts.dead, counts.done + counts.claimed)
 

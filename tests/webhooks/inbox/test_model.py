@@ -227,6 +227,7 @@ class SqliteMachine(Machine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(_sqlite_ledger, "ADMITTED", portion)
         self.patch.setattr(_sqlite_ledger, "MANY", 2 * portion)
+        self.patch.setattr(_sqlite_ledger, "MANY_SHARED", portion)
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name, "inbox.db")
         self.make = partial(SqliteInbox, self.path, keep_bodies_s=keep_bodies_s, synchronous="NORMAL", clock=self.clock)
