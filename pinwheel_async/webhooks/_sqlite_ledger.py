@@ -7,6 +7,7 @@ the file. How states and lanes are stored is told in `_sqlite_schema.py`.
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from pinwheel_async.errors import InboxError
@@ -26,6 +27,8 @@ MANY = 65_536
 
 MANY_SHARED = 64
 """The same where others write to the file, too: what is new has to be looked up after each time that they do."""
+
+_COLUMNS = attrgetter("event_id", "event", "lane", "key", "version", "webhook_id", "traceparent")
 
 _Found: TypeAlias = tuple[str, int, str, str, int]
 """Event id, row, lane, state and token of a delivery."""
@@ -58,20 +61,7 @@ class Ledger(SqliteFile):
     def _append(self, deliveries: Sequence[Delivery]) -> None:
         sealer, first = self.terms.sealer, self.last + 1
         self.last += len(deliveries)
-        rows = [
-            (
-                seq,
-                one.event_id,
-                one.event,
-                one.lane,
-                one.received_at.timestamp(),
-                one.key,
-                one.version,
-                one.webhook_id,
-                one.traceparent,
-            )
-            for seq, one in enumerate(deliveries, first)
-        ]
+        rows = [(seq, one.received_at.timestamp(), *_COLUMNS(one)) for seq, one in enumerate(deliveries, first)]
         bodies = [
             (seq, sealer is not None, one.body if sealer is None else sealer.seal(one.body, one.event_id))
             for seq, one in enumerate(deliveries, first)

@@ -20,7 +20,7 @@ STATES: dict[str, State] = {
 }
 """What the states of rows are called outside."""
 
-DELIVERIES = """INSERT INTO delivery (seq, event_id, event, lane, received_at, signed_with, version, webhook_id,
+DELIVERIES = """INSERT INTO delivery (seq, received_at, event_id, event, lane, signed_with, version, webhook_id,
     traceparent, admitted, first, state, at, attempts, token) VALUES """
 # The token begins anywhere: an id that is purged and comes again must not fit a lease on what it was before.
 NEW_DELIVERY = "(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 'new', 0, 0, random() & 0xFFFFFFFFFF)"

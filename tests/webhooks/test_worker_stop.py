@@ -95,7 +95,7 @@ async def test_stop_while_one_ignores_that_its_time_is_over(work, grace, monkeyp
     async with asyncio.timeout(5):
         await work.worker.stop(0)
     (entry,) = await work.inbox.entries()
-    await asyncio.sleep(0.3)  # its grace is over
+    await work.until(lambda: not work.worker._dispatcher._deadlines._ends)  # its grace is over
     release.set()
     await work.until(lambda: not work.worker._jobs.stuck)
 
