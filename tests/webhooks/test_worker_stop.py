@@ -74,7 +74,7 @@ async def test_stop_does_not_wait_for_who_ignores_it(work, grace, caplog):
     assert "a handler of event 1 ignores its cancellation" in caplog.text
 
 
-async def test_stop_while_one_ignores_that_its_time_is_over(work, grace, monkeypatch):
+async def test_stop_while_one_ignores_that_its_time_is_over(work, grace, monkeypatch, caplog):
     """A stop that finds a handler past its time gives the delivery back once, and runs nothing more of it."""
     monkeypatch.setattr(_dispatch, "GRACE_S", 0.2)
     told, release, calls = asyncio.Event(), asyncio.Event(), []
@@ -100,6 +100,7 @@ async def test_stop_while_one_ignores_that_its_time_is_over(work, grace, monkeyp
     await work.until(lambda: not work.worker._jobs.stuck)
 
     assert ([], "waiting", 0) == (calls, entry.state, entry.attempts)
+    assert 1 == caplog.text.count("ignores its cancellation")
 
 
 async def test_stop_does_not_wait_for_an_idle_worker(work, time):
