@@ -6,13 +6,14 @@ them), `sync` (copy everything into a database), `testing` (a server to test aga
 
 from typing import TYPE_CHECKING
 
+from pinwheel_async import _lazy
 from pinwheel_async._core.fields import MinorUnits
 from pinwheel_async._core.page import Page
 from pinwheel_async._core.reply import Reply
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async._core.wire import Response
-from pinwheel_async._gate import background
-from pinwheel_async._watch import capture
+from pinwheel_async._http.limiter import background
+from pinwheel_async._http.observing import Attempt, capture, with_reply
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.errors import (
@@ -39,6 +40,7 @@ from pinwheel_async.errors import (
     SyncError,
     TransportError,
     UnauthorizedError,
+    UnconfirmedRemovalError,
     WebhookError,
 )
 from pinwheel_async.products import PRODUCTS, Product
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRODUCTS",
     "ApiError",
+    "Attempt",
     "ClosedError",
     "ConfigurationError",
     "ConflictError",
@@ -85,22 +88,16 @@ __all__ = [
     "SyncError",
     "TransportError",
     "UnauthorizedError",
+    "UnconfirmedRemovalError",
     "WebhookError",
     "background",
     "capture",
+    "with_reply",
 ]
 
 if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
-
-    def __getattr__(name: str) -> object:
-        """Bring in what is costly when it is first asked for: the models, and the installation's metadata."""
-        if name == "Snapshot":
-            from pinwheel_async.snapshot import Snapshot as value  # noqa: N813, PLC0415
-        elif name == "__version__":
-            from pinwheel_async._version import library_version  # noqa: PLC0415
-
-            value = library_version()
-        else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value
-        return value
+    # `Snapshot` brings the models, the version is read from the metadata of the installation: both are costly.
+    # Not `__dir__`, because `dir()` of this package should go on giving the packages below it, too.
+    __getattr__ = _lazy.attach(
+        __name__, {"Snapshot": "pinwheel_async.snapshot", "__version__": "pinwheel_async._version"}
+    )[0]

@@ -1,4 +1,4 @@
-"""`python -m pinwheel_async` does what the command `pinwheel-async` does."""
+"""Entry point of `python -m pinwheel_async`: the same as the command `pinwheel-async`."""
 
 import sys
 

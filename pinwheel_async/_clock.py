@@ -1,4 +1,4 @@
-"""Where time and chance come from, in one value, so that tests can bring their own."""
+"""Clock and random numbers in one value, so that tests can bring their own."""
 
 import asyncio
 import random
@@ -11,10 +11,10 @@ from attrs import frozen
 
 
 class Timer(Protocol):
-    """What a call that is due later can be stopped with."""
+    """Handle of a call that is due later."""
 
     def cancel(self) -> None:
-        """Forget the call."""
+        """Stop the call from being made."""
         ...
 
 
@@ -28,7 +28,7 @@ def _call_later(delay_s: float, callback: Callable[[], None]) -> Timer:
 
 @frozen(kw_only=True)
 class Clock:
-    """The time of this machine, unless told otherwise."""
+    """Clock, timers and random numbers: those of this machine, unless others are given."""
 
     monotonic: Callable[[], float] = time.monotonic
     """Seconds that never jump."""

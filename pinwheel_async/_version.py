@@ -1,14 +1,8 @@
-"""The version of this library, as its metadata has it."""
+"""Version of the installed library. Reading it takes 10 ms: import this where the version is needed, not on top."""
 
-from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
-
-@cache
-def library_version() -> str:
-    """Return the installed version, or `0+unknown` in a checkout that is not installed."""
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # 10 ms that few need
-
-    try:
-        return version("pinwheel-async")
-    except PackageNotFoundError:
-        return "0+unknown"
+try:
+    __version__ = version("pinwheel-async")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0+unknown"

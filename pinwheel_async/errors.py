@@ -1,12 +1,12 @@
-"""Every exception of the library, each with the facts it knows as attributes.
+"""Exceptions of the library, each with the facts it knows as attributes.
 
 ```
 PinwheelError
-├─ ConfigurationError         a client that could not work: no secret, an unknown environment      (also ValueError)
-├─ RequestError               arguments the server would refuse; nothing was sent                  (also ValueError)
-├─ ClosedError                the client is closed, or was never opened                            (also RuntimeError)
+├─ ConfigurationError         a client that could not work: no secret, a wrong setting      (also ValueError, TypeError)
+├─ RequestError               arguments the server would refuse; nothing was sent           (also ValueError, TypeError)
+├─ ClosedError                the client is closed, or was never opened                     (also RuntimeError)
 ├─ TransportError             no reply came back
-│  └─ DeadlineError           … in time                                                            (also TimeoutError)
+│  └─ DeadlineError           … in time                                                     (also TimeoutError)
 ├─ ApiError                   a reply that is not a success
 │  ├─ InvalidRequestError     400, 422
 │  ├─ UnauthorizedError       401
@@ -16,27 +16,50 @@ PinwheelError
 │  ├─ RateLimitError          429
 │  └─ ServerError             5xx
 ├─ DecodeError                a reply not of the documented shape: paths, never values
-├─ CursorError                the server handed out the same cursor twice; the list would never end
+├─ CursorError                the list would never end: the server goes on without anything new
 ├─ WebhookError               a webhook body that is no delivery for us
 │  ├─ SignatureError          not signed with any of our secrets, or outside the age limit
 │  └─ EnvelopeError           authentic, but not an event
 ├─ InboxError                 the inbox could not store or read deliveries
 ├─ SinkError                  a sync's sink could not store what was fetched
-│  └─ SupersededError         a newer reading of the same data is stored already
-└─ SyncError                  accounts that a sync could not finish                                (also ExceptionGroup)
+│  ├─ SupersededError         a newer reading of the same data is stored already
+│  └─ UnconfirmedRemovalError a reading would remove much, and no second one agrees
+└─ SyncError                  accounts that a sync could not finish                         (also ExceptionGroup)
 ```
 
 No message, repr or traceback of these holds a payload value, a secret, a cursor or a signed URL. What the server wrote
-for humans is in `ApiError.message` and `ApiError.details`, because it may repeat what was sent: log it only if you may.
+for humans is in `ApiError.server_message` and `ApiError.details`, because it may repeat what was sent: log it only if
+you may. No attribute is called `message` or `detail`, which Sentry would show in place of the text.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-_WORD = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+from pinwheel_async._privacy import UUID, Discreet
+from pinwheel_async._response import Response
+
+CODE = re.compile(r"(?=.{1,64}\Z)[A-Z]+(?:_[A-Z]+)+", re.ASCII)
+"""Types and codes of the server that may stand in messages and logs: words in capitals, as all documented ones are. A
+number, a name or a word of any other form may be a value."""
+
+_WORDS = {"type": CODE, "code": CODE, "request_id": UUID}
+_PROSE: dict[str, Any] = {"server_message": None, "details": (), "response": None}
+
+
+def storable_state(error: "PinwheelError") -> dict[str, Any]:
+    """Return the attributes of an error as a store or a log may have them: without what may repeat what was sent."""
+    kept = {name: _PROSE.get(name, value) for name, value in vars(error).items()}
+    return {name: value for name, value in kept.items() if name not in _WORDS} | {
+        name: loggable(kept[name], form) for name, form in _WORDS.items() if name in kept
+    }
+
+
+def loggable(text: str | None, form: re.Pattern[str]) -> str | None:
+    """Return a word of the server if it has the form of the documented ones, else None."""
+    return text if text and form.fullmatch(text) else None
 
 
 class PinwheelError(Exception):
@@ -46,8 +69,12 @@ class PinwheelError(Exception):
         super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by state, so that errors cross process borders whatever their arguments were."""
-        return _restore, (type(self), self.args, self.__dict__)
+        """Pickle by state, so that errors cross process borders; the server's text for humans is left out."""
+        return _restore, (type(self), self.args, storable_state(self))
+
+    def __copy__(self) -> "PinwheelError":
+        """Copy with everything, within this process."""
+        return _restore(type(self), self.args, vars(self))
 
 
 def _restore(kind: type[PinwheelError], args: tuple[Any, ...], state: dict[str, Any]) -> PinwheelError:
@@ -57,15 +84,18 @@ def _restore(kind: type[PinwheelError], args: tuple[Any, ...], state: dict[str, 
     return error
 
 
-class ConfigurationError(PinwheelError, ValueError):
+class ConfigurationError(PinwheelError, ValueError, TypeError):
     """The client cannot work with these settings."""
 
 
-class RequestError(PinwheelError, ValueError):
+class RequestError(PinwheelError, ValueError, TypeError):
     """The server would refuse this request, so it was not sent.
 
+    All problems come in one error, wrong values and wrong types alike, so it is both `ValueError` and `TypeError`.
+
     Attributes:
-        problems: One sentence per argument that is wrong: the name of the argument and the cure, never its value.
+        problems: One sentence per argument that is wrong: its name, the cure, and the type of what was given where that
+            is wrong; never its value.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -82,7 +112,8 @@ class TransportError(PinwheelError):
 
     Attributes:
         endpoint: Method and path template, such as `GET /v1/accounts/{account_id}`.
-        reason: The kind of trouble, as the name of the exception that the network layer raised.
+        reason: The kind of trouble, as the name of the exception that the network layer raised, and what is known of
+            it, such as `ClientConnectorError (ECONNREFUSED)`.
         attempts: How many times the request was tried.
         sent: Whether the server may have received it. A call that creates something and may have been received was
             not repeated: look whether the thing exists before calling again.
@@ -97,16 +128,37 @@ class TransportError(PinwheelError):
 
 
 class DeadlineError(TransportError, TimeoutError):
-    """No reply came back before the deadline over all attempts."""
+    """No reply came back before the deadline over all attempts, or the client's own limits left no time to ask.
+
+    Attributes:
+        wait_s: Where `reason` is `requests_per_s` or `concurrency`, the client's own settings, nothing was sent: the
+            seconds until its turn would have come under that rate, or that it waited in vain for a slot. Otherwise
+            None.
+    """
+
+    wait_s: float | None = None
+
+    def __init__(self, *, endpoint: str, reason: str, attempts: int, sent: bool, wait_s: float | None = None) -> None:
+        super().__init__(endpoint=endpoint, reason=reason, attempts=attempts, sent=sent)
+        if wait_s is None:
+            return
+        self.wait_s = wait_s
+        if reason == "requests_per_s":
+            why = f"under the client's own requests_per_s its turn would have come after {wait_s:.1f} s"
+        else:
+            why = f"under the client's own {reason} no slot came free for {wait_s:.1f} s"
+        self.args: tuple[Any, ...] = (
+            f"{endpoint} was not sent: {why}; give it more timeout_s, or let it wait in background()",
+        )
 
 
-@frozen
-class ErrorDetail:
+@frozen(repr=False)
+class ErrorDetail(Discreet):
     """One validation problem as the server words it, for humans only; its structure may change at any time."""
 
     name: str | None
     """Request field, as a dotted path. Null when the server does not say."""
-    message: str | None = field(default=None, repr=False)
+    message: str | None = None
     """What is wrong with it. May repeat what was sent."""
 
 
@@ -118,11 +170,15 @@ class ApiError(PinwheelError):
         status: HTTP status.
         type: Broad class, such as `INVALID_REQUEST_PARAMETERS`; None when the answer was not the API's JSON.
         code: Specific error, stable for programs; an open list.
-        message: The server's text for humans. May repeat what was sent, so it is no part of `str()`.
-        details: Validation details for humans, likewise no part of `str()`.
+        server_message: The server's text for humans. May repeat what was sent, so it is no part of `str()` or a pickle.
+        details: Validation details for humans, likewise.
         request_id: The server's id of the exchange, for its support.
         retry_after_s: Seconds the server asks to wait, when it does.
+        response: Status, headers and undecoded body; None after the error was pickled. Its repr shows nothing
+            of them: what it holds belongs in no log.
     """
+
+    response: Response | None = None
 
     def __init__(
         self,
@@ -131,24 +187,26 @@ class ApiError(PinwheelError):
         status: int,
         type: str | None = None,
         code: str | None = None,
-        message: str | None = None,
+        server_message: str | None = None,
         details: Iterable[ErrorDetail] = (),
         request_id: str | None = None,
         retry_after_s: float | None = None,
+        response: Response | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.status = status
         self.type = type
         self.code = code
-        self.message = message
+        self.server_message = server_message
         self.details: tuple[ErrorDetail, ...] = tuple(details)
         self.request_id = request_id
         self.retry_after_s = retry_after_s
-        words = [word for word in (type, code) if word and _WORD.fullmatch(word)]
+        self.response = response
+        words = filter(None, (loggable(type, CODE), loggable(code, CODE)))
         text = " ".join([f"{endpoint} answered {status}", *words])
         if retry_after_s is not None:
             text += f", retry after {retry_after_s:g} s"
-        if request_id and _WORD.fullmatch(request_id):
+        if loggable(request_id, UUID):
             text += f" (request {request_id})"
         super().__init__(text)
 
@@ -174,7 +232,23 @@ class ConflictError(ApiError):
 
 
 class RateLimitError(ApiError):
-    """429: too many requests; `retry_after_s` says how long to wait, when the server says."""
+    """429: too many requests; `retry_after_s` says how long to wait, when the server says.
+
+    It is also raised, without sending anything, where a pause that such an answer (or a 503) to another call began
+    lasts longer than the call may: then the attributes are that answer's, without its texts for humans, and
+    `retry_after_s` are the seconds that the pause still lasts.
+
+    Attributes:
+        unsent: The call that was not sent, as method and path template; None when the answer was to the call itself.
+    """
+
+    unsent: str | None = None
+
+    def __init__(self, *, unsent: str | None = None, **answer: Any) -> None:
+        super().__init__(**answer)
+        self.unsent = unsent
+        if unsent is not None:
+            self.args: tuple[Any, ...] = (f"{unsent} was not sent, because {self}",)
 
 
 class ServerError(ApiError):
@@ -188,18 +262,25 @@ class DecodeError(PinwheelError):
         where: The endpoint (method and path template) or event name that was decoded.
         paths: Where and what, such as `data[3].pay_date: not a date`. Never a value.
         request_id: The server's id of the exchange, when there was one.
+        response: Status, headers and undecoded body of an answer; None where something else was decoded, or after the
+            error was pickled. Its repr shows nothing of them: what it holds belongs in no log.
     """
 
-    def __init__(self, *, where: str, paths: Sequence[str], request_id: str | None = None) -> None:
+    response: Response | None = None
+
+    def __init__(
+        self, *, where: str, paths: Sequence[str], request_id: str | None = None, response: Response | None = None
+    ) -> None:
         self.where = where
+        self.response = response
         self.paths: tuple[str, ...] = tuple(paths)
-        self.request_id: str | None = request_id if request_id and _WORD.fullmatch(request_id) else None
+        self.request_id: str | None = loggable(request_id, UUID)
         shown = "; ".join(self.paths[:5]) + ("; …" if len(self.paths) > 5 else "")
         super().__init__(f"{where} is not of the documented shape: {shown}")
 
 
 class CursorError(PinwheelError):
-    """The server handed out the same cursor twice, so the list would never end.
+    """The list would never end: the server handed out a cursor twice, or page after page without anything new.
 
     Attributes:
         endpoint: Method and path template.
@@ -209,7 +290,7 @@ class CursorError(PinwheelError):
     def __init__(self, *, endpoint: str, pages: int) -> None:
         self.endpoint = endpoint
         self.pages = pages
-        super().__init__(f"{endpoint} handed out the same cursor twice, after {pages} pages")
+        super().__init__(f"{endpoint} would never end: nothing new came any more, after {pages} pages")
 
 
 class WebhookError(PinwheelError):
@@ -228,12 +309,41 @@ class InboxError(PinwheelError):
     """The inbox could not store or read deliveries; nothing has changed.
 
     Attributes:
-        reason: The kind of trouble, as the name of the exception that the storage raised.
+        reason: The kind of trouble: the name of the exception that the storage raised ("SQLITE_FULL"), or a word of the
+            inbox's own ("MaxWaiting", "FileLost").
+        path: The file that could not be opened; None where it was open already, or there is none.
     """
+
+    path: str | None = None
 
     def __init__(self, message: str, *, reason: str) -> None:
         self.reason = reason
         super().__init__(f"{message}: {reason}")
+
+    def set_path(self, path: str) -> None:
+        """Name the file that it is about, unless it does so already."""
+        self.path = path
+        text = str(self)
+        if path not in text:
+            super().__init__(f"{text.removesuffix(f': {self.reason}')} ({path}): {self.reason}")
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same may succeed later although nobody changes the program: worth another attempt.
+
+        So it is where another process holds the file, the disk is full, fails or hangs, too many wait, the file is not
+        in its place, or the database is away; not where the file is damaged, foreign, of another version, consumer or
+        key, or missing.
+        """
+        return self.reason.startswith(_TRANSIENT_REASONS)
+
+
+_TRANSIENT_REASONS = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL"),
+    *("Timeout", "MaxWaiting", "FileLost", "Unavailable"),
+    *("TooManyConnectionsError", "DiskFullError", "OutOfMemoryError", "ReadOnlySQLTransactionError"),
+)
+"""Beginnings of the names; SQLite's have more of the kind behind them ("SQLITE_IOERR_FSYNC")."""
 
 
 class SinkError(PinwheelError):
@@ -241,11 +351,16 @@ class SinkError(PinwheelError):
 
     Attributes:
         reason: The kind of trouble, as the name of the exception that the storage raised.
+        place: Where it is, as far as that is known: path, or host, port and database; and table and column, if the
+            database names them.
     """
 
-    def __init__(self, message: str, *, reason: str) -> None:
+    place: str | None = None
+
+    def __init__(self, message: str, *, reason: str, place: str | None = None) -> None:
         self.reason = reason
-        super().__init__(f"{message}: {reason}")
+        self.place = place
+        super().__init__(f"{message} ({place}): {reason}" if place else f"{message}: {reason}")
 
 
 class SupersededError(SinkError):
@@ -253,6 +368,13 @@ class SupersededError(SinkError):
 
     def __init__(self) -> None:
         super().__init__("the page was not stored", reason="a newer reading is there")
+
+
+class UnconfirmedRemovalError(SinkError):
+    """A reading would remove much of what is stored, and no second reading has said the same: nothing was removed."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing was removed", reason="a second reading has to agree")
 
 
 class SyncError(ExceptionGroup[PinwheelError], PinwheelError):

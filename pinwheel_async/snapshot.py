@@ -1,13 +1,13 @@
-"""Everything about one account at once."""
+"""Snapshot of one account: the account and its products, read at once."""
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 from pinwheel_async.errors import ClosedError, PinwheelError, RequestError
 from pinwheel_async.models import (
     Account,
@@ -19,10 +19,32 @@ from pinwheel_async.models import (
     Shift,
     TaxFormSummary,
 )
-from pinwheel_async.products import PRODUCTS, Product
+from pinwheel_async.products import PRODUCTS, Product, read_products
 
 if TYPE_CHECKING:
-    from pinwheel_async.client import Pinwheel
+    from pinwheel_async.endpoints import (
+        AccountEndpoints,
+        DirectDepositAllocationsEndpoints,
+        EmploymentEndpoints,
+        IdentityEndpoints,
+        IncomeEndpoints,
+        PaystubEndpoints,
+        ShiftEndpoints,
+        TaxFormEndpoints,
+    )
+
+
+class AccountReader(Protocol):
+    """The groups of endpoints that a snapshot is read from: a `Pinwheel` client, which imports this module."""
+
+    accounts: "AccountEndpoints"
+    identity: "IdentityEndpoints"
+    income: "IncomeEndpoints"
+    employment: "EmploymentEndpoints"
+    direct_deposit_allocations: "DirectDepositAllocationsEndpoints"
+    paystubs: "PaystubEndpoints"
+    shifts: "ShiftEndpoints"
+    tax_forms: "TaxFormEndpoints"
 
 
 @frozen(kw_only=True, repr=False)
@@ -63,7 +85,7 @@ class Snapshot(Model):
 
 
 async def read_snapshot(
-    pinwheel: "Pinwheel",
+    pinwheel: AccountReader,
     account_id: str,
     *,
     products: Collection[Product] = PRODUCTS,
@@ -71,8 +93,10 @@ async def read_snapshot(
     from_start_date: date | None = None,
 ) -> Snapshot:
     """Read an account and its products, all at once; see `Pinwheel.snapshot`."""
-    if not set(products) <= set(PRODUCTS):
-        raise RequestError([f"products must be among {', '.join(PRODUCTS)}"])
+    problems: list[str] = []
+    wanted = read_products(products, problems) if products or isinstance(products, str) else ()
+    if problems:
+        raise RequestError(problems)
     readers: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
         "account": lambda: pinwheel.accounts.get(account_id),
         "identity": lambda: pinwheel.identity.get(account_id),
@@ -84,16 +108,16 @@ async def read_snapshot(
         "tax_forms": lambda: pinwheel.tax_forms.list(account_id, limit=100).all(),
     }
     async with asyncio.TaskGroup() as group:
-        tasks = {name: group.create_task(_outcome(readers[name])) for name in ("account", *dict.fromkeys(products))}
+        tasks = {name: group.create_task(_outcome(readers[name])) for name in ("account", *wanted)}
     outcomes = {name: task.result() for name, task in tasks.items()}
     for outcome in outcomes.values():
         if isinstance(outcome, ClosedError | RequestError):
-            raise outcome  # nothing of the account's: the call itself was wrong
+            raise outcome  # it says nothing about the account: every read would fail in the same way
     return Snapshot(account_id=account_id, **cast("dict[str, Any]", outcomes))
 
 
 async def _outcome(read: Callable[[], Coroutine[Any, Any, object]]) -> object:
-    """Read, and return the error instead of raising it, so that it ends nobody else's reading."""
+    """Read, and return the error instead of raising it: in a task group an error would cancel the other reads."""
     try:
         return await read()
     except PinwheelError as error:

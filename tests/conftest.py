@@ -1,11 +1,15 @@
-"""What every test may ask for: a loopback server that is told what to answer, a clock that is told the time."""
+"""Fixtures of all tests: a scripted loopback server, a clock driven by hand, mocked answers, a PostgreSQL database."""
 
 import asyncio
 import functools
 import inspect
 import os
+import re
 import signal
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
@@ -14,15 +18,18 @@ import aiohttp
 import asyncpg
 import pytest
 from aiohttp import web
-from aioresponses import aioresponses
+from aioresponses import CallbackResult, aioresponses
 from attrs import Factory, define, frozen
 from sqlalchemy import make_url
+from yarl import URL
 
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.retry import RetryPolicy
-from pinwheel_async._hop import Secret
-from pinwheel_async._http import HttpCaller
+from pinwheel_async._http.caller import HttpCaller
+from pinwheel_async._http.prepare import Secret
 from pinwheel_async.settings import Settings
+
+from .pgbouncer import PROGRAM, pgbouncer as start_pgbouncer
 
 # A shell without job control lets what it starts in the background ignore SIGINT. So would every process that a test
 # starts and interrupts.
@@ -56,16 +63,14 @@ class Site:
     answers: list[Answer]
     arrivals: list[Arrival] = Factory(list)
 
+    def take(self, arrival: Arrival) -> Answer:
+        """Keep a request and return the answer to it."""
+        self.arrivals.append(arrival)
+        return self.answers[min(len(self.arrivals), len(self.answers)) - 1]
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.arrivals.append(
-            Arrival(
-                request.method,
-                request.path_qs,
-                {name.lower(): value for name, value in request.headers.items()},
-                await request.read(),
-            )
-        )
-        answer = self.answers[min(len(self.arrivals), len(self.answers)) - 1]
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        answer = self.take(Arrival(request.method, request.path_qs, headers, await request.read()))
         if isinstance(answer, web.Response):
             # A response object can be sent once.
             return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
@@ -77,15 +82,15 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Site]]]:
     """Start servers; every one is stopped at the end."""
     runners: list[web.AppRunner] = []
 
-    async def start(*answers: Answer) -> Site:
+    async def start(*answers: Answer, ssl_context: ssl.SSLContext | None = None) -> Site:
         app = web.Application()
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         runners.append(runner)
         site = Site("", list(answers))
         app.router.add_route("*", "/{tail:.*}", site.handle)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        site.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context).start()
+        site.base_url = f"{'https' if ssl_context else 'http'}://127.0.0.1:{runner.addresses[0][1]}"
         return site
 
     yield start
@@ -103,7 +108,7 @@ class _Alarm:
 
 
 class FakeTime:
-    """Time that passes only when told to, or when somebody sleeps in it."""
+    """Clock that moves only by `advance`, or by a sleep in it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -134,8 +139,8 @@ class FakeTime:
 
     def advance(self, seconds: float) -> None:
         end = self.now + seconds
-        while due := [one for one in self._alarms if one.callback and one.due <= end]:
-            first = min(due, key=lambda one: one.due)
+        while due := [alarm for alarm in self._alarms if alarm.callback and alarm.due <= end]:
+            first = min(due, key=lambda alarm: alarm.due)
             self._alarms.remove(first)
             self.now = max(self.now, first.due)
             if first.callback:
@@ -170,19 +175,82 @@ async def connect(time: FakeTime) -> AsyncIterator[Callable[..., Awaitable[HttpC
         await caller.close()
 
 
+# aioresponses 0.7 does not know that aiohttp 3.14 asks for a `stream_writer`.
+_WANTED = inspect.signature(aiohttp.ClientResponse.__init__).parameters
+_MISSING = {"stream_writer": Mock(output_size=0)} if "stream_writer" in _WANTED else {}
+
+
+class MockedResponse(aiohttp.ClientResponse):
+    """What aioresponses makes, with the arguments that it leaves out."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**_MISSING, **kwargs})
+
+
 @pytest.fixture
 def mocked() -> Iterator[aioresponses]:
-    """Answers without a network; aioresponses 0.7 does not know that aiohttp 3.14 asks for a `stream_writer`."""
-    wanted = inspect.signature(aiohttp.ClientResponse.__init__).parameters
-    missing = {"stream_writer": Mock(output_size=0)} if "stream_writer" in wanted else {}
-
-    class Reply(aiohttp.ClientResponse):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**missing, **kwargs})
-
+    """Answers without a network: aioresponses takes the place of aiohttp's requests."""
     with aioresponses() as mock:
-        mock.add = functools.partial(mock.add, response_class=Reply)  # type: ignore[method-assign]  # a shim
+        mock.add = functools.partial(mock.add, response_class=MockedResponse)  # type: ignore[method-assign]  # a shim
         yield mock
+
+
+@pytest.fixture
+def mock_site(mocked: aioresponses) -> Callable[..., Site]:
+    """Stand-in for `serve` where no socket is needed: everything down to aiohttp's requests is real.
+
+    Not for what a target looks like on the wire: aioresponses sorts its query and decodes some of its characters.
+    """
+
+    def start(*answers: Answer) -> Site:
+        site = Site("https://api.example", list(answers))
+
+        async def handle(method: str, url: URL, **sent: Any) -> CallbackResult:
+            await asyncio.sleep(0)  # as over a network, other tasks run before the answer is there
+            headers = {name.lower(): value for name, value in sent["headers"].items()}
+            answer = site.take(Arrival(method, url.raw_path_qs, headers, sent["data"] or b""))
+            response = answer if isinstance(answer, web.Response) else await answer(Mock())
+            assert isinstance(response, web.Response)
+            return CallbackResult(
+                status=response.status,
+                body=bytes(response.body or b""),
+                headers=dict(response.headers),
+                response_class=MockedResponse,
+            )
+
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            callback = functools.partial(handle, method)
+            mocked.add(re.compile(re.escape(site.base_url)), method=method, callback=callback, repeat=True)
+        return site
+
+    return start
+
+
+def _on_postgres(*statements: str) -> None:
+    """Execute statements; in a thread, as an event loop may be running here."""
+
+    async def execute() -> None:
+        connection = await asyncpg.connect(POSTGRES.render_as_string(hide_password=False))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor() as executor:
+        executor.submit(lambda: asyncio.run(execute())).result()
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL database for tests that make schemas of their own, dropped at the end of all tests."""
+    name = f"pinwheel_async_shared_{os.getpid()}"
+    try:
+        _on_postgres(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    except (OSError, asyncpg.PostgresError):
+        pytest.skip("no PostgreSQL at PINWHEEL_ASYNC_POSTGRES_URL")
+    yield POSTGRES.set(database=name).render_as_string(hide_password=False)
+    _on_postgres(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -198,3 +266,11 @@ async def postgres() -> AsyncIterator[str]:
     yield POSTGRES.set(database=name).render_as_string(hide_password=False)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture
+def pgbouncer() -> Callable[[str], AbstractAsyncContextManager[str]]:
+    """Start PgBouncer in transaction mode in front of a database, for a block that is given its URL."""
+    if PROGRAM is None:
+        pytest.skip("no pgbouncer on PATH")
+    return start_pgbouncer

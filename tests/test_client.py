@@ -1,10 +1,11 @@
-"""The client as people use it."""
+"""Client: its groups, its settings, its life, and what its package exports."""
 
 import asyncio
 import inspect
 import subprocess
 import sys
 import traceback
+from base64 import b64encode
 
 import aiohttp
 import pytest
@@ -38,7 +39,7 @@ def test_every_group_is_what_its_annotation_says(pinwheel):
 
 def test_every_class_of_endpoints_has_an_attribute(pinwheel):
     """No group of endpoints is left out."""
-    classes = {one for name in endpoints.__all__ if name.endswith("Endpoints") for one in [getattr(endpoints, name)]}
+    classes = {getattr(endpoints, name) for name in endpoints.__all__ if name.endswith("Endpoints")}
 
     assert classes == {type(getattr(pinwheel, name)) for name in Pinwheel.__annotations__}
 
@@ -86,12 +87,23 @@ def test_secret_of_the_environment(monkeypatch):
     """Without a secret, the one of the environment is used."""
     monkeypatch.setenv(SECRET_VARIABLE, "from-the-environment")
 
-    assert Pinwheel()._caller._hops._secret.value == "from-the-environment"
+    assert Pinwheel()._caller._preparer._secret.reveal() == "from-the-environment"
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"environment": "staging"}, {"timeout_s": 0}, {"base_url": "http://a.example"}, {"api_secret": "planted\n"}],
+    [
+        {"environment": "staging"},
+        {"timeout_s": 0},
+        {"base_url": "http://a.example"},
+        {"api_secret": "planted\n"},
+        {"base_url": "https://me:planted@a.example"},
+        {"base_url": "https://a.example?planted"},
+        {"proxy": "socks5://me:planted@a.example"},
+        {"proxy": "http://me:planted@a.example", "timeout_s": 0},
+        {"proxy": "http://me:planted@a.example", "ssl": "missing.pem"},
+        {"proxy": "http://me:planted@a.example", "base_url": "planted"},
+    ],
 )
 def test_wrong_settings_do_not_show_the_secret(wrong):
     """A client that cannot work says why, and no traceback of it, even with locals, shows the secret."""
@@ -109,9 +121,9 @@ async def test_closed_client(pinwheel):
         await pinwheel.accounts.get(ACCOUNT)
 
 
-async def test_call(serve):
+async def test_call(mock_site):
     """A call through a group sends the request of its row."""
-    site = await serve(web.json_response({"data": [], "meta": {"count": 0, "next_cursor": None}}))
+    site = mock_site(web.json_response({"data": [], "meta": {"count": 0, "next_cursor": None}}))
     async with Pinwheel("x", base_url=site.base_url) as pinwheel:
         page = await pinwheel.paystubs.list(ACCOUNT)
 
@@ -130,12 +142,12 @@ async def test_all_pages(serve):
         assert isinstance(listed, Paged)
         assert await listed.all() == ()
 
-    assert [one.target.partition("?")[2] for one in site.arrivals] == ["limit=10", "limit=10&cursor=a%2Fb"]
+    assert [arrival.target.partition("?")[2] for arrival in site.arrivals] == ["limit=10", "limit=10&cursor=a%2Fb"]
 
 
-async def test_open_and_close(serve):
+async def test_open_and_close(mock_site):
     """A client can be opened and closed by hand."""
-    site = await serve(web.Response(status=204))
+    site = mock_site(web.Response(status=204))
     pinwheel = Pinwheel("x", base_url=site.base_url)
     await pinwheel.open()
     await pinwheel.accounts.disable_monitoring(ACCOUNT)
@@ -170,9 +182,9 @@ async def test_session_of_ones_own(serve):
     assert site.arrivals[0].headers["x-mine"] == "1"
 
 
-async def test_drift_and_pause(serve):
+async def test_drift_and_pause(mock_site):
     """The client shows its counts of surprises and its pause."""
-    site = await serve(
+    site = mock_site(
         web.Response(status=204, headers={"Pinwheel-Version": "2023-11-22"}),
         web.Response(status=429, headers={"Retry-After": "60"}),
     )
@@ -183,7 +195,7 @@ async def test_drift_and_pause(serve):
         paused_s = pinwheel.paused_s
 
     assert [1] == list(pinwheel.drift.values())
-    assert 59 < paused_s <= 60
+    assert 59 < paused_s <= 66
     assert pinwheel.paused_s == 0
 
 
@@ -227,6 +239,29 @@ def test_import_is_light():
     assert done.stdout.strip() == "[]"
 
 
+async def test_view_with_another_caller(serve):
+    """A view calls through its own caller, and the client that it was made of through the one that it had."""
+    site = await serve(web.Response(status=204))
+    called: list[str] = []
+
+    class NotingCaller:
+        def __init__(self, caller):
+            self.caller = caller
+
+        def call(self, row, request):
+            called.append(row.operation)
+            return self.caller.call(row, request)
+
+    async with Pinwheel("x", base_url=site.base_url) as pinwheel:
+        view = pinwheel._with_caller(NotingCaller)
+        await view.accounts.disable_monitoring(ACCOUNT)
+        await pinwheel.accounts.disable_monitoring(ACCOUNT)
+        assert view.settings is pinwheel.settings
+    assert called == ["disable_monitoring"]
+    assert len(site.arrivals) == 2
+    assert repr(view).endswith("closed>")
+
+
 def test_is_ours_in_each_loop():
     """One client may be opened in one loop after another."""
     pinwheel = Pinwheel("x")
@@ -239,10 +274,192 @@ def test_is_ours_in_each_loop():
     asyncio.run(use())
 
 
-async def test_one_slot_in_real_time(serve):
+async def test_one_slot_in_real_time(mock_site):
     """With the real clock, too, calls that have to wait are served one after another."""
-    site = await serve(web.Response(status=204))
+    site = mock_site(web.Response(status=204))
     async with Pinwheel("x", base_url=site.base_url, concurrency=1) as pinwheel:
         await asyncio.gather(*[pinwheel.accounts.disable_monitoring(ACCOUNT) for _ in range(5)])
 
     assert len(site.arrivals) == 5
+
+
+async def test_link_token_is_made_again(serve):
+    """A Link token whose answer was lost is made again: a second one does no harm."""
+
+    async def cut(request):
+        request.transport.abort()
+        await asyncio.Event().wait()
+
+    token = {"id": ACCOUNT, "token": "t", "mode": "sandbox", "expires": "2026-01-01T00:00:00Z"}
+    site = await serve(cut, web.Response(status=503), web.json_response({"data": token}))
+    async with Pinwheel("x", base_url=site.base_url, retry=RetryPolicy(base_s=0)) as pinwheel:
+        made = await pinwheel.link_tokens.create(
+            org_name="Acme", solution="Verify", features=["income"], end_user_id="u"
+        )
+
+    assert made.id == ACCOUNT
+    assert len(site.arrivals) == 3
+
+
+async def test_gateway(serve):
+    """Behind a gateway, all paths begin with that of the base URL, as do those of further pages."""
+    site = await serve(
+        web.json_response({"data": [], "meta": {"count": 0, "next_cursor": "a"}}),
+        web.json_response({"data": [], "meta": {"count": 0, "next_cursor": None}}),
+    )
+    async with Pinwheel("x", base_url=f"{site.base_url}/gate%2Fway/payroll/") as pinwheel:
+        await pinwheel.employers.list().all()
+
+    assert [arrival.target for arrival in site.arrivals] == [
+        "/gate%2Fway/payroll/v1/employers",
+        "/gate%2Fway/payroll/v1/employers?cursor=a",
+    ]
+
+
+async def test_app_name(serve):
+    """The name of the application stands behind that of the library."""
+    site = await serve(web.Response(status=204))
+    async with Pinwheel("x", base_url=site.base_url, app_name="acme-lending/1.4") as pinwheel:
+        await pinwheel.accounts.disable_monitoring(ACCOUNT)
+
+    assert site.arrivals[0].headers["user-agent"] == f"pinwheel-async/{pinwheel_async.__version__} acme-lending/1.4"
+
+
+@pytest.mark.parametrize("given", [True, False])
+async def test_proxy(serve, monkeypatch, given):
+    """Calls go through the proxy that is given or that the environment names, with user and password for it."""
+    proxy = await serve(web.Response(status=204))
+    url = proxy.base_url.replace("http://", "http://me:planted@")
+    if not given:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+    client = Pinwheel("x", base_url="http://pinwheel.test", allow_http=True, proxy=url if given else None)
+    async with client as pinwheel:
+        await pinwheel.accounts.disable_monitoring(ACCOUNT)
+
+    arrival = proxy.arrivals[0]
+    assert arrival.headers["host"] == "pinwheel.test"
+    assert arrival.headers["proxy-authorization"] == f"Basic {b64encode(b'me:planted').decode()}"
+    assert "planted" not in repr(client) + repr(vars(client._caller)) + repr(client.settings)
+
+
+async def test_proxy_that_wants_a_login():
+    """A proxy that refuses is not asked again, and the error says so without naming it."""
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Pinwheel("x", base_url="https://pinwheel.test", proxy=proxy) as pinwheel:
+        with pytest.raises(pinwheel_async.TransportError) as raised:
+            await pinwheel.accounts.get(ACCOUNT)
+
+    assert (raised.value.reason, raised.value.attempts) == ("ClientHttpProxyError (407)", 1)
+    assert not raised.value.sent
+
+
+@pytest.mark.parametrize("more", [{"proxy": "http://a.example"}, {"ssl": "a.pem"}, {"client_certificate": "a.pem"}])
+async def test_proxy_and_certificates_of_an_own_session(more):
+    """What a session of the caller's own decides itself is refused beside it."""
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ConfigurationError, match="must be given to the session"):
+            Pinwheel("x", session=session, **more)
+
+
+async def test_proxy_of_the_environment_and_an_own_session(serve, monkeypatch):
+    """A session of the caller's own decides itself whether the environment counts."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://nowhere")
+    async with aiohttp.ClientSession() as session:
+        assert Pinwheel("x", session=session)._caller._proxy is None
+
+
+async def test_block_in_a_block(mock_site):
+    """A block inside another one does not close the client that both share."""
+    site = mock_site(web.Response(status=204))
+    async with Pinwheel("x", base_url=site.base_url) as pinwheel:
+        async with pinwheel as same, pinwheel:
+            await same.accounts.disable_monitoring(ACCOUNT)
+        await pinwheel.accounts.disable_monitoring(ACCOUNT)
+    assert repr(pinwheel).endswith("closed>")
+
+    assert len(site.arrivals) == 2
+
+
+async def test_blocks_that_overlap():
+    """Of blocks of several tasks the one that ends last closes the client, whichever it is."""
+    pinwheel = Pinwheel("x")
+    first, second = pinwheel.cleanup_ctx(object()), pinwheel.cleanup_ctx(object())
+    await anext(first)
+    await anext(second)
+
+    assert await anext(first, "ended") == "ended"
+    while_one_runs = repr(pinwheel)
+    assert await anext(second, "ended") == "ended"
+
+    assert while_one_runs.endswith("open>")
+    assert repr(pinwheel).endswith("closed>")
+
+
+async def test_block_of_a_client_that_was_open():
+    """A block does not close a client that was opened by hand before."""
+    pinwheel = Pinwheel("x")
+    await pinwheel.open()
+    async with pinwheel:
+        await pinwheel.open()
+    after_the_block = repr(pinwheel)
+    await pinwheel.close()
+
+    assert after_the_block.endswith("open>")
+    assert repr(pinwheel).endswith("closed>")
+
+
+async def test_close_inside_of_blocks():
+    """`close` closes at once, however many blocks there are, and their ends change nothing."""
+    pinwheel = Pinwheel("x")
+    async with pinwheel, pinwheel:
+        await pinwheel.close()
+        assert repr(pinwheel).endswith("closed>")
+    async with pinwheel:
+        assert repr(pinwheel).endswith("open>")
+    assert repr(pinwheel).endswith("closed>")
+
+
+async def test_block_that_fails(mock_site):
+    """A block that ends with an error is counted, too."""
+    pinwheel = Pinwheel("x")
+    async with pinwheel:
+        with pytest.raises(ValueError, match="mine"):
+            async with pinwheel:
+                raise ValueError("mine")
+        assert repr(pinwheel).endswith("open>")
+    assert repr(pinwheel).endswith("closed>")
+
+
+def test_block_after_a_loop_that_is_gone():
+    """A client whose loop ended inside of a block begins anew in the next loop."""
+    pinwheel = Pinwheel("x")
+
+    async def leave_open():
+        pinwheel._caller._session = session = aiohttp.ClientSession()
+        await pinwheel.__aenter__()
+        await session.close()
+
+    async def use():
+        pinwheel._caller._session = None
+        async with pinwheel:
+            assert repr(pinwheel).endswith("open>")
+        assert repr(pinwheel).endswith("closed>")
+
+    asyncio.run(leave_open())
+    asyncio.run(use())
+
+
+def test_help_lists_the_groups():
+    """The documentation of the class names every group of endpoints."""
+    groups = [name for name, kind in Pinwheel.__annotations__.items() if str(kind).endswith("Endpoints")]
+
+    assert [] == [name for name in groups if f"`{name}`" not in str(Pinwheel.__doc__)]
+    assert len(groups) == 22

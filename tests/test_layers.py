@@ -1,8 +1,10 @@
-"""Who may import whom: the layers of the package, and the few files that may know a third party."""
+"""Import rules: the layers of the package, no circles, and the few files that may know a third party."""
 
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,21 +14,42 @@ import pinwheel_async
 PACKAGE = Path(pinwheel_async.__file__).parent
 
 LAYERS = (
-    {"errors", "_version"},
+    {"_lazy", "_privacy", "_response", "_version", "errors"},
     {"_core"},
-    {"models", "settings", "products"},
+    {"models", "settings", "products", "converters"},
     {"events", "endpoints", "link"},
-    {"_clock", "_gate", "_hop", "_watch", "_fetch", "_http", "webhooks"},
+    {"_clock", "_http", "_memory_values", "_postgres", "_sqlite", "webhooks"},
     {"snapshot", "client"},
-    {"sync"},
+    {"sync", "otel"},
     {"testing"},
-    {"cli", "__init__", "__main__"},
+    {"cli", "quickstart", "__init__", "__main__"},
+    {"docs"},
 )
 """Lowest first. A module imports from its own layer or from below."""
 
-_WIRE = ("_fetch.py", "_http.py", "client.py", "webhooks/_app.py", "testing/_server.py", "testing/_sender.py", "cli/")
-_HEADERS = (*_WIRE, "_hop.py")
-_SQL = ("sync/_sql", "sync/_tables.py", "sync/_export", "sync/_erasure.py", "sync/_status")
+APART = {
+    "testing/_world": ("testing._api", "testing._webhooks", "testing._control"),
+    "testing/_api": ("testing._webhooks", "testing._control"),
+    "testing/_webhooks": ("testing._api", "testing._control"),
+}
+"""Folders of one layer, and which of their neighbours they must not know."""
+
+_WIRE = (
+    "_http/send.py",
+    "_http/caller.py",
+    "_http/download.py",
+    "client.py",
+    "webhooks/_app.py",
+    "webhooks/_body.py",
+    "testing/_fake.py",
+    "testing/_harness.py",
+    "testing/_webhooks/sender.py",
+    "quickstart/",
+    "cli/",
+    "docs/pages/",
+)
+_HEADERS = (*_WIRE, "_http/prepare.py")
+_SQL = ("sync/_sql/", "sync/_history/", "sync/_maintenance/", "sync/_files/")
 
 ONLY_IN = {
     "aiohttp": _WIRE,
@@ -34,16 +57,25 @@ ONLY_IN = {
     "yarl": _HEADERS,
     "attrs": ("",),
     "typing_extensions": ("",),
-    "cattrs": ("_core/lenient.py",),
-    "msgspec": ("_core/convert.py", "_core/fields.py", "_core/lanes.py", "_core/lean.py", "_core/shape.py", "testing/"),
-    "cryptography": ("webhooks/_sealing.py",),
-    "sqlalchemy": _SQL,
-    "aiosqlite": _SQL,
-    "asyncpg": _SQL,
-    "pyarrow": ("sync/_parquet_arrow.py",),
+    "cattrs": ("_core/converter.py",),
+    "msgspec": ("_core/", "_http/raw.py", "testing/"),
+    "cryptography": ("webhooks/_inbox/encryption.py",),
+    "sqlalchemy": (*_SQL, "docs/_reference/tables.py"),
+    "aiosqlite": (*_SQL, "quickstart/"),
+    "asyncpg": (*_SQL, "webhooks/_postgres/driver.py"),
+    "pyarrow": ("sync/_files/arrow.py",),
+    "opentelemetry": ("otel.py",),
     "rich": ("cli/",),
     "cyclopts": ("cli/",),
     "pytest": ("testing/plugin.py",),
+    "sphinx": ("docs/",),
+    "docutils": ("docs/",),
+    "docstring_parser": ("docs/",),
+    "receiver": ("docs/pages/",),  # a program of the tutorial, which its tests import
+    "django": ("docs/pages/",),
+    "fastapi": ("docs/pages/",),
+    "starlette": ("docs/pages/",),
+    "pytest_asyncio": ("testing/plugin.py",),
 }
 """Third parties and where they may be imported; whatever is not named here may be imported nowhere."""
 
@@ -51,6 +83,9 @@ IMPURE = {"asyncio", "os", "random", "secrets", "socket", "ssl", "subprocess", "
 """What the core and the models do without: they are functions of bytes and values."""
 
 PURE = {"_core", "models", "events"}
+
+SHARED_BY_COMMANDS = {"_options", "_render", "_report_file", "_server", "_signals"}
+"""Modules of the command line that commands may import; every other one is a command, and stands alone."""
 
 
 def violations(package: Path) -> list[str]:
@@ -61,6 +96,63 @@ def violations(package: Path) -> list[str]:
 def test_layers():
     """The package keeps its layers and its third parties in their places."""
     assert not violations(PACKAGE)
+
+
+def circle(package: Path) -> list[str]:
+    """Return modules that import one another in a circle, at run time or for type checkers; empty if none do."""
+    files = {_module(file.relative_to(package)): file for file in package.rglob("*.py")}
+    imports = {
+        name: {
+            imported.removesuffix(".__init__")
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file)))
+            for imported in _imported(node, file.relative_to(package), package)
+        }
+        for name, file in files.items()
+    }
+    try:
+        TopologicalSorter({name: (imports[name] & set(files)) - {name} for name in files}).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+def test_no_circle():
+    """No module imports itself by way of others, not even for type checkers."""
+    assert not circle(PACKAGE)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from pinwheel_async.endpoints._base import Caller",
+        "from pinwheel_async.endpoints import _base",
+        "import pinwheel_async.endpoints._base",
+        "if TYPE_CHECKING:\n    from .endpoints._base import Caller",
+        "def f():\n    from pinwheel_async.endpoints._base import Caller",
+    ],
+)
+def test_planted_circle(tmp_path, code):
+    """A circle is found, whatever form its imports have, and named in the order of the imports."""
+    _plant(tmp_path, "client.py", code)
+    _plant(tmp_path, "endpoints/_base.py", "from pinwheel_async._http import send")
+    _plant(tmp_path, "_http/send.py", "from pinwheel_async.client import Pinwheel")
+    found = circle(tmp_path)
+
+    assert found[0] == found[-1]
+    following = dict(pairwise(found))
+    assert following == {
+        "pinwheel_async.client": "pinwheel_async.endpoints._base",
+        "pinwheel_async.endpoints._base": "pinwheel_async._http.send",
+        "pinwheel_async._http.send": "pinwheel_async.client",
+    }
+
+
+def test_planted_circle_with_a_package(tmp_path):
+    """A package takes part in a circle by its `__init__.py`."""
+    _plant(tmp_path, "endpoints/__init__.py", "from pinwheel_async.endpoints._table import ENDPOINTS")
+    _plant(tmp_path, "endpoints/_table.py", "from pinwheel_async import endpoints")
+
+    assert {"pinwheel_async.endpoints", "pinwheel_async.endpoints._table"} == set(circle(tmp_path))
 
 
 def test_every_module_has_a_layer():
@@ -75,23 +167,36 @@ def test_every_module_has_a_layer():
     [
         ("models/a.py", "from pinwheel_async.client import Pinwheel", "models/a.py:1 imports pinwheel_async.client"),
         ("models/a.py", "from pinwheel_async import client", "models/a.py:1 imports pinwheel_async.client"),
-        ("models/a.py", "import pinwheel_async.sync._run", "models/a.py:1 imports pinwheel_async.sync._run"),
+        ("models/a.py", "import pinwheel_async.sync._run.run", "models/a.py:1 imports pinwheel_async.sync._run.run"),
         ("sync/a.py", "from ..testing import FakePinwheel", "sync/a.py:1 imports pinwheel_async.testing"),
         ("client.py", "def f():\n    import pinwheel_async.cli", "client.py:2 imports pinwheel_async.cli"),
         ("client.py", "from pinwheel_async import Pinwheel", "client.py:1 imports pinwheel_async.__init__"),
         ("endpoints/a.py", "import pinwheel_async.endpoints.b", "endpoints/a.py:1 imports pinwheel_async.endpoints.b"),
+        ("cli/_a.py", "from pinwheel_async.cli._sync import f", "cli/_a.py:1 imports pinwheel_async.cli._sync"),
+        ("cli/_render.py", "import pinwheel_async.cli._sync", "cli/_render.py:1 imports pinwheel_async.cli._sync"),
         ("_core/a.py", "import aiohttp", "_core/a.py:1 imports aiohttp"),
         ("_core/a.py", "from asyncio import sleep", "_core/a.py:1 imports asyncio"),
         ("_core/a.py", "async def f(): ...", "_core/a.py:1 awaits"),
         ("_core/convert.py", "import cattrs.preconf.json", "_core/convert.py:1 imports cattrs.preconf.json"),
         ("sync/_run.py", "import sqlalchemy", "sync/_run.py:1 imports sqlalchemy"),
-        ("testing/_server.py", "import rich", "testing/_server.py:1 imports rich"),
+        ("testing/_fake.py", "import rich", "testing/_fake.py:1 imports rich"),
+        (
+            "testing/_world/a.py",
+            "from pinwheel_async.testing._api.request import Call",
+            "testing/_world/a.py:1 imports pinwheel_async.testing._api.request",
+        ),
+        (
+            "testing/_webhooks/a.py",
+            "from pinwheel_async.testing import _api",
+            "testing/_webhooks/a.py:1 imports pinwheel_async.testing._api",
+        ),
         ("client.py", "import requests", "client.py:1 imports requests"),
     ],
 )
 def test_planted_import(tmp_path, file, code, problem):
     """A planted import is found and named."""
     _plant(tmp_path, "endpoints/b.py", "")
+    _plant(tmp_path, "testing/_api/request.py", "")
     _plant(tmp_path, file, code)
 
     assert [problem] == [found.partition(",")[0] for found in violations(tmp_path)]
@@ -104,7 +209,10 @@ def test_planted_import(tmp_path, file, code, problem):
         ("endpoints/a.py", "from pinwheel_async.endpoints._base import Endpoints"),
         ("endpoints/_table.py", "from pinwheel_async.endpoints import b"),
         ("cli/demo.py", "import rich\nfrom pinwheel_async import Pinwheel"),
-        ("_core/convert.py", "from msgspec import Raw\nfrom pinwheel_async._core.exact import Walk"),
+        ("testing/_api/a.py", "from pinwheel_async.testing._world.world import World"),
+        ("cli/_sync.py", "from pinwheel_async.cli._render import print_report"),
+        ("cli/__init__.py", "from pinwheel_async.cli._app import run"),
+        ("_core/convert.py", "from msgspec import Raw\nfrom pinwheel_async._core.scalars import Walk"),
         ("models/a.py", "from .b import B"),
     ],
 )
@@ -118,8 +226,13 @@ def test_allowed_import(tmp_path, file, code):
 
 def _plant(package: Path, file: str, code: str) -> None:
     path = package / file
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(code, encoding="utf-8")
+
+
+def _module(place: Path) -> str:
+    """Return the full name of the module in a file."""
+    return ".".join(("pinwheel_async", *place.with_suffix("").parts)).removesuffix(".__init__")
 
 
 def _problems(file: Path, package: Path) -> Iterator[str]:
@@ -154,7 +267,7 @@ def _imported(node: ast.AST, place: Path, package: Path) -> Iterator[str]:
                 known = alias.name in set().union(*LAYERS)
                 yield f"{base}.{alias.name if known else '__init__'}"
             else:
-                is_module = (folder / f"{alias.name}.py").exists()
+                is_module = (folder / f"{alias.name}.py").exists() or (folder / alias.name).is_dir()
                 yield f"{base}.{alias.name}" if is_module else base
 
 
@@ -167,6 +280,11 @@ def _inward(name: str, place: Path) -> str | None:
     other_group = there == "endpoints" and not name.rpartition(".")[2].startswith("_")
     if in_group and other_group:
         return "and one group of endpoints must not know another"
+    neighbours = APART.get(place.parent.as_posix(), ())
+    if any(f"{name}.".startswith(f"pinwheel_async.{neighbour}.") for neighbour in neighbours):
+        return f"and {place.parent.as_posix()} must not know its neighbours"
+    if here == there == "cli" and place.stem != "__init__" and name.rpartition(".")[2] not in SHARED_BY_COMMANDS:
+        return "and one command must not know another"
     return None
 
 

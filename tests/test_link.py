@@ -22,6 +22,7 @@ from pinwheel_async.link import (
     LinkExit,
     LinkInputAllocation,
     LinkInputAmount,
+    LinkInputRequired,
     LinkLogin,
     LinkOpen,
     LinkOtherEvent,
@@ -52,6 +53,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "select_platform": {"selectedPlatformId": "p", "selectedPlatformName": "Harborline"},
     "incorrect_platform_given": {},
     "login_attempt": {"platformId": "p"},
+    "input_required": {},
     "login": {"accountId": "a", "platformId": "p"},
     "input_amount": {"value": 12.5, "unit": "%"},
     "input_allocation": {
@@ -86,7 +88,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "bill_added": BILL,
     "bill_edited": BILL,
     "bill_marked_inactive": BILL,
-    "bill_removed": BILL | {"isIntegratedSwitch": True},
+    "bill_removed": BILL | {"isIntegratedSwitch": True, "isGuidedSwitch": False},
     "bill_switch_platforms_added": {"platforms": [{"id": "p", "name": "Tidewave"}]},
     "bill_switch_platforms_removed": {"platforms": [{"id": "p", "name": "Tidewave"}]},
     "external_account_connected": {"institutionName": "Bank", "accountName": "Everyday"},
@@ -107,7 +109,7 @@ def lost(said, read):
     if isinstance(said, dict):
         return [key for key, value in said.items() if lost(value, getattr(read, snake(key), "nowhere"))]
     if isinstance(said, list):
-        return [one for one, other in zip(said, read, strict=True) if lost(one, other)]
+        return [sent for sent, item in zip(said, read, strict=True) if lost(sent, item)]
     return [] if said == read else [said]
 
 
@@ -215,6 +217,8 @@ def test_two_classes_for_one_name():
         ),
         ("bill_removed", {"platformId": "p"}, LinkBillRemoved(platform_id="p")),
         ("bill_switch_success", {}, LinkBillSwitchSuccess()),
+        ("bill_switch_success", {"isGuidedSwitch": True}, LinkBillSwitchSuccess(is_guided_switch=True)),
+        ("INPUT_REQUIRED", {"field": "k"}, LinkInputRequired(extra={"field": "k"})),
         (
             "bill_switch_platforms_added",
             {"platforms": [{"id": "p", "name": "n"}]},
@@ -296,9 +300,9 @@ def test_any_payload(name, payload):
 
 def plant(value):
     if isinstance(value, dict):
-        return {key: plant(one) for key, one in value.items()}
+        return {key: plant(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [plant(one) for one in value]
+        return [plant(item) for item in value]
     return PLANTED if isinstance(value, str) else value
 
 
@@ -308,4 +312,4 @@ def test_repr_hides_values(name):
     event = parse_link_event(name, plant(PAYLOADS.get(name, {"x": "y"})))
     parts = attrs.astuple(event, recurse=False)
 
-    assert "4711" not in f"{event!r} {event} {[one for one in parts if attrs.has(type(one))]!r}"
+    assert "4711" not in f"{event!r} {event} {[part for part in parts if attrs.has(type(part))]!r}"

@@ -1,6 +1,6 @@
-"""No payload value, secret, token, cursor or signed URL in a log, a message, a repr or a traceback.
+"""Privacy: no payload value, secret, token, cursor or signed URL in a log, a message, a repr or a traceback.
 
-Every answer here is full of planted values, and so is everything that is sent. What is then logged at DEBUG by anybody,
+Every answer here is full of planted values, and so is everything that is sent. What any logger then writes at DEBUG,
 asyncio's debug mode included, and everything that an error shows must be free of them. UUIDs may appear: they are ids.
 """
 
@@ -9,12 +9,13 @@ import json
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import structlog
 from aiohttp import web
 from attrs import frozen
 
@@ -33,9 +34,9 @@ from pinwheel_async import (
     TransportError,
     capture,
 )
-from pinwheel_async._core.convert import encode
+from pinwheel_async._core.converter import encode
 from pinwheel_async._core.endpoint import Endpoint
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 from pinwheel_async.endpoints import ENDPOINTS
 from pinwheel_async.models import LinkTokenAllocation, LinkTokenBankAccount
 from pinwheel_async.sync import JsonLinesSink, MemorySink, SqlSink, sync
@@ -44,7 +45,7 @@ from pinwheel_async.testing import make
 SECRET = "planted-secret"
 UUID = "00000000-0000-4000-8000-000000000001"
 NUMBER, FRACTION, DAY = 47114711, 4711.4711, "1951-07-31"
-MARKS = re.compile(r"planted|47114711|4711\.4711|1951-07-31|1951, 7, 31")
+PLANTED = re.compile(r"planted|47114711|4711\.4711|1951-07-31|1951, 7, 31")
 HEADERS = {"x-pinwheel-request-id": "planted request", "Pinwheel-Version": "planted", "Set-Cookie": "planted=planted"}
 ROWS = {row.operation: row for row in ENDPOINTS}
 ONE_ATTEMPT = RetryPolicy(attempts=1)
@@ -62,7 +63,7 @@ class Body(Model):
 
 @pytest.fixture
 async def logs(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Return what anybody logged, with all that the records carry; asyncio logs every callback."""
+    """Return all that was logged, with the attributes of the records; asyncio logs every callback."""
     caplog.set_level(logging.DEBUG)
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
@@ -70,7 +71,7 @@ async def logs(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
 
     def read() -> str:
         records = caplog.get_records("call")
-        return caplog.text + "".join(repr(sorted(vars(one).items(), key=lambda pair: pair[0])) for one in records)
+        return caplog.text + "".join(repr(sorted(vars(record).items(), key=lambda pair: pair[0])) for record in records)
 
     return read
 
@@ -84,8 +85,8 @@ async def test_success(serve: Serve, logs, operation):
         request = _request(row)
         with capture() as replies:
             value = await pinwheel._caller.call(row, request)
-        shown = [repr(one) for one in (pinwheel, request, value, *replies, replies[0].response, replies[0].meta)]
-        shown += [repr(one) for one in getattr(value, "data", ())]
+        shown = [repr(part) for part in (pinwheel, request, value, *replies, replies[0].response, replies[0].meta)]
+        shown += [repr(item) for item in getattr(value, "data", ())]
 
         assert_clean(*shown, *map(repr, pinwheel.drift), logs())
         assert "attempt" in logs()
@@ -141,7 +142,7 @@ async def test_redirect(serve: Serve, logs):
     location = f"{there.base_url}/planted?signature=planted"
     here = await serve(web.Response(status=307, headers={"Location": location}))
     async with _client(here) as pinwheel:
-        error = await _error(_call(pinwheel, "create_link_token"), ApiError)
+        error = await _error(_call(pinwheel, "get_identity"), ApiError)
 
         assert there.arrivals
         assert_clean(*_shown(error), logs())
@@ -314,7 +315,7 @@ async def test_sync(serve: Serve, logs, tmp_path, sink):
     async with _client(site) as pinwheel:
         report = await sync(pinwheel, sinks[sink], on_progress=seen.append)
 
-    assert {"income", "shifts"} == {one.product for one in report.failures}
+    assert {"income", "shifts"} == {failure.product for failure in report.failures}
     with pytest.raises(PinwheelError) as caught:
         report.raise_for_errors()
     batches = getattr(sinks[sink], "batches", [])
@@ -345,8 +346,8 @@ async def test_planted_values_are_found(serve: Serve, logs):
             identity = await pinwheel.identity.get(UUID)
     logging.getLogger("careless").info("read %s", identity.full_name)
 
-    assert MARKS.search(replies[0].response.body.decode())
-    assert MARKS.search(identity.full_name)
+    assert PLANTED.search(replies[0].response.body.decode())
+    assert PLANTED.search(identity.full_name)
     with pytest.raises(AssertionError, match="shows"):
         assert_clean(logs())
 
@@ -354,7 +355,7 @@ async def test_planted_values_are_found(serve: Serve, logs):
 def assert_clean(*texts: str) -> None:
     """Fail with the surroundings of the first planted value, if there is one."""
     for text in texts:
-        found = MARKS.search(text)
+        found = PLANTED.search(text)
         assert found is None, f"shows {text[max(0, found.start() - 200) : found.end() + 50]}"
 
 
@@ -369,7 +370,8 @@ async def _call(pinwheel: Pinwheel, operation: str) -> Any:
 
 def _request(row: Endpoint[Any]) -> Any:
     names = re.findall(r"{(\w+)}", row.path)
-    query = {name: ["planted"] if name in row.repeated else "planted" for name in row.query if name != "limit"}
+    texts = [name for name in row.query if name != "limit" and name not in row.kinds]
+    query = dict.fromkeys(texts, "planted")
     return row.request(
         path=dict.fromkeys(names, "planted/path"),
         query=query,
@@ -389,32 +391,44 @@ async def _error(call: Awaitable[Any], kind: Any) -> BaseException:
 
 
 def _shown(error: BaseException) -> list[str]:
-    """Return all that an error shows: text, repr, notes, and the traceback with the locals of every frame but ours."""
+    """Return all that an error shows: text, repr, notes, and the traceback with the locals of every frame but ours.
+
+    With the locals as `traceback` shows them, and as rich and structlog do, which walk through fields.
+    """
     whole = traceback.TracebackException.from_exception(error, capture_locals=True)
     pending, texts = [whole], [str(error), repr(error), repr(error.args)]
     while pending:
-        one = pending.pop()
-        frames = [frame for frame in one.stack if Path(frame.filename) != Path(__file__)]
+        shown = pending.pop()
+        frames = [frame for frame in shown.stack if Path(frame.filename) != Path(__file__)]
         texts += [f"{frame.name}: {frame.locals}" for frame in frames]
-        texts += list(one.format_exception_only())
-        pending += [inner for inner in (one.__cause__, one.__context__, *(one.exceptions or ())) if inner]
-    return texts
+        texts += list(shown.format_exception_only())
+        pending += [inner for inner in (shown.__cause__, shown.__context__, *(shown.exceptions or ())) if inner]
+    structured = structlog.tracebacks.extract(type(error), error, error.__traceback__, show_locals=True)
+    stacks = [stack for trace in _traces(structured) for stack in trace.stacks]
+    return texts + [repr(frame) for stack in stacks for frame in stack.frames if Path(frame.filename) != Path(__file__)]
+
+
+def _traces(trace: structlog.tracebacks.Trace) -> Iterator[structlog.tracebacks.Trace]:
+    yield trace
+    for stack in trace.stacks:
+        for inner in stack.exceptions:
+            yield from _traces(inner)
 
 
 def _answer(row: Endpoint[Any], cursor: str | None = None) -> bytes:
     """Return a whole answer for a row, every value of it planted."""
     if row.result is None:
-        return b""
-    one = _planted(json.loads(encode(make(row.result), nulls=True)))
-    data: Any = [one, one] if row.shape == "page" else one
+        return b'{"planted": "planted"}'
+    item = _planted(json.loads(encode(make(row.result), nulls=True)))
+    data: Any = [item, item] if row.shape == "page" else item
     return json.dumps({"data": data, "meta": {"next_cursor": cursor, "refreshed_at": f"{DAY}T00:00:00Z"}}).encode()
 
 
 def _planted(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _planted(one, key) for key, one in value.items()}
+        return {key: _planted(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_planted(one, name) for one in value]
+        return [_planted(inner, name) for inner in value]
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, str):
@@ -433,9 +447,9 @@ def _planted_text(value: str, name: str) -> str:
 def _wrong(value: Any) -> Any:
     """Turn every value into one of another type that is just as telling."""
     if isinstance(value, dict):
-        return {key: _wrong(one) for key, one in value.items()}
+        return {key: _wrong(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_wrong(one) for one in value]
+        return [_wrong(inner) for inner in value]
     return {"planted": NUMBER} if isinstance(value, str) else "planted"
 
 

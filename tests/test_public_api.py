@@ -1,4 +1,4 @@
-"""What the package shows to the world: names, docstrings, and how little an import costs."""
+"""Public names, docstrings, and the cost of the import."""
 
 import ast
 import importlib
@@ -19,9 +19,9 @@ from pinwheel_async import errors
 PACKAGES = [
     "pinwheel_async",
     *(
-        one.name
-        for one in pkgutil.iter_modules(pinwheel_async.__path__, "pinwheel_async.")
-        if one.ispkg and not one.name.endswith(("._core", ".cli"))
+        module.name
+        for module in pkgutil.iter_modules(pinwheel_async.__path__, "pinwheel_async.")
+        if module.ispkg and not module.name.rpartition(".")[2].startswith("_") and not module.name.endswith(".cli")
     ),
 ]
 
@@ -32,8 +32,8 @@ def _names() -> list[tuple[str, str]]:
 
 def _classes() -> list[type]:
     found = [getattr(importlib.import_module(package), name) for package, name in _names()]
-    classes = {one for one in found if isinstance(one, type) and _is_ours(one)}
-    return sorted(classes, key=lambda one: (one.__module__, one.__qualname__))
+    classes = {value for value in found if isinstance(value, type) and _is_ours(value)}
+    return sorted(classes, key=lambda kind: (kind.__module__, kind.__qualname__))
 
 
 def _is_ours(value: Any) -> bool:

@@ -1,11 +1,13 @@
-"""The few field types that every model shares, and the base that keeps values out of reprs."""
+"""Field types that models share, and the reading of their declarations."""
 
-import re
 from datetime import datetime
-from typing import Annotated, Any, NewType, TypeAlias, TypeGuard, cast
+from typing import Annotated, Any, NewType, TypeAlias, TypeGuard, TypeVar, cast
 
 import attrs
+import msgspec
 from msgspec import Meta
+
+M = TypeVar("M")
 
 MinorUnits = NewType("MinorUnits", int)
 """Money in whole minor units (cents, for dollars) of the currency that stands beside it. May be negative."""
@@ -15,27 +17,6 @@ Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 Year = NewType("Year", int)
 """A calendar year. The API sends it as a number and, in places, as text; it is a number here."""
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-
-
-class Model:
-    """Base of everything the API says: its repr names the object and never shows what it holds.
-
-    Payroll data must not reach logs by accident, so `repr()` and `str()` give the class and, where they have the form
-    of a UUID, the ids. `attrs.asdict(model)` gives every value to those who want them.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        """Return the class name and the ids that have the form of a UUID."""
-        shown = [type(self).__name__]
-        for name in ("event_id", "id", "account_id"):
-            value: object = getattr(self, name, None)
-            if isinstance(value, str) and _UUID.fullmatch(value):
-                shown.append(f"{name}={value}")
-        return f"<{' '.join(shown)}>"
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -48,7 +29,7 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list)
 
 
-def attributes(model: type[Model]) -> "tuple[attrs.Attribute[Any], ...]":
+def attributes(model: type) -> "tuple[attrs.Attribute[Any], ...]":
     """Return the fields of a model."""
     return cast("tuple[attrs.Attribute[Any], ...]", attrs.fields(cast("Any", model)))
 
@@ -57,3 +38,23 @@ def wire_name(attribute: "attrs.Attribute[Any]") -> str:
     """Return the JSON name of a field; it differs from ours only where it is a word of the language."""
     name: str = attribute.metadata.get("wire", attribute.name)
     return name
+
+
+def json_names(model: type[M]) -> type[M]:
+    """Let msgspec fill the fields of a model by their JSON names; a decorator, for where these are not our own.
+
+    msgspec knows no other names for the fields of attrs classes than their own. It looks at a class once, and keeps on
+    the class what it found; so here it is shown the JSON names, and the fields can be set by them. Should it ever look
+    again, it would refuse such objects, and leave them to the slow path.
+    """
+    fields, types, renamed = attributes(model), model.__annotations__, cast("Any", model)
+    names = {field.name: wire_name(field) for field in fields}
+    for name, wire in names.items():
+        setattr(model, wire, vars(model)[name])
+    renamed.__attrs_attrs__ = tuple([field.evolve(name=names[field.name]) for field in fields])
+    renamed.__annotations__ = {names.get(name, name): kind for name, kind in types.items()}
+    try:
+        msgspec.json.Decoder(model)
+    finally:
+        renamed.__attrs_attrs__, renamed.__annotations__ = fields, types
+    return model

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class ListMeta(Model):
 class PaginationMeta(ListMeta):
     """What an ordinary paginated list says about a page."""
 
-    next_cursor: str | None = None
+    next_cursor: str | None
     """Cursor of the next page, opaque; null on the last page. Differs on every call, so it cannot be compared."""
 
 
@@ -57,7 +58,9 @@ class Page(Model, Generic[T]):
 
     data: tuple[T, ...]
     """The objects, in the server's order."""
-    meta: ListMeta
+    meta: ListMeta = field(
+        metadata={"by_keys": (FreshnessPaginationMeta, RefreshablePaginationMeta, PaginationMeta, ListMeta)}
+    )
     """What the server said about the page; the class is the one that the endpoint documents."""
 
     def __iter__(self) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Is a webhook body authentic? Bytes in, verdict out, for every input: nothing here raises on what a sender sends.
+"""Webhook signatures: bytes in, verdict out, for every input; nothing here raises on what a sender sends.
 
 The sender signs `v2:`, the bytes of the `x-timestamp` header, `:` and the raw body with HMAC-SHA256; the key is the API
 secret. Any reading of the body comes after the verdict, and on the very bytes that were signed.
@@ -7,18 +7,15 @@ secret. Any reading of the body comes after the verdict, and on the very bytes t
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
 from typing import Any, Literal
 
 from attrs import frozen
 
+from pinwheel_async._privacy import Unpicklable, without_locals
 from pinwheel_async.errors import ConfigurationError
 
 _SIGNATURE = re.compile(rb"v2=[0-9a-f]{64}")
 _TIMESTAMP_DIGITS = 20
-
-_BLOCK = 64
-_INNER, _OUTER = bytes([one ^ 0x36 for one in range(256)]), bytes([one ^ 0x5C for one in range(256)])
 
 Reason = Literal["ok", "missing", "malformed", "stale", "early", "wrong"]
 """What was found: a good signature, no header, a header that cannot be one, one that is too old or from the future, or
@@ -45,6 +42,27 @@ _MALFORMED = Verdict(reason="malformed")
 _WRONG = Verdict(reason="wrong")
 
 
+def check_headers(signature: str | bytes | None, timestamp: str | bytes | None) -> Verdict | None:
+    """Return the verdict on headers that no body can make good; null if a body may. Needs no body, and no secret.
+
+    Args:
+        signature: The `x-pinwheel-signature` header as it came; null if there was none.
+        timestamp: The `x-timestamp` header as it came; null if there was none.
+    """
+    read = _read_headers(signature, timestamp)
+    return read if isinstance(read, Verdict) else None
+
+
+def _read_headers(signature: str | bytes | None, timestamp: str | bytes | None) -> tuple[bytes, bytes] | Verdict:
+    if not signature or not timestamp:
+        return _MISSING
+    sent, stamp = _ascii(signature), _ascii(timestamp)
+    if not stamp.isdigit() or len(stamp) > _TIMESTAMP_DIGITS or not _SIGNATURE.fullmatch(sent):
+        return _MALFORMED
+    return sent, stamp
+
+
+@without_locals
 def sign(secret: str, timestamp: str, body: bytes) -> str:
     """Return the `x-pinwheel-signature` header of a body: `v2=` and 64 lower-case hex digits.
 
@@ -56,25 +74,23 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
     return f"v2={hmac.new(secret.encode(), b'v2:%b:%b' % (timestamp.encode(), body), 'sha256').hexdigest()}"
 
 
-class _Key:
-    """A secret, made ready: HMAC-SHA256 with the key's part of both hashes done, which is half of the work."""
+class _Key(Unpicklable):
+    """A secret, made ready: HMAC-SHA256 with the key hashed once, and copied for each body."""
 
-    __slots__ = ("_inner", "_outer", "good", "name")
+    __slots__ = ("_hmac", "good", "name")
 
     def __init__(self, name: str, secret: bytes) -> None:
-        padded = (sha256(secret).digest() if len(secret) > _BLOCK else secret).ljust(_BLOCK, b"\0")
         self.name = name
         self.good = Verdict(reason="ok", key=name)
-        self._inner, self._outer = sha256(padded.translate(_INNER)), sha256(padded.translate(_OUTER))
+        self._hmac = hmac.new(secret, digestmod="sha256")
 
     def sign(self, message: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(message)
-        outer.update(inner.digest())
-        return b"v2=" + outer.hexdigest().encode()
+        digest = self._hmac.copy()
+        digest.update(message)
+        return b"v2=" + digest.hexdigest().encode()
 
 
-class KeyRing:
+class KeyRing(Unpicklable):
     """The secrets whose signatures are good: several, because secrets are changed and differ by environment.
 
     Its repr shows their names and never a secret.
@@ -82,6 +98,7 @@ class KeyRing:
 
     __slots__ = ("_keys",)
 
+    @without_locals
     def __init__(self, secrets: Iterable[str] | Mapping[str, str]) -> None:
         """Prepare the secrets.
 
@@ -133,18 +150,17 @@ class KeyRing:
                 by remembering event ids; a receiver that does not remember them for ever should remember them for
                 longer than this limit.
         """
-        if not signature or not timestamp:
-            return _MISSING
-        sent, stamp = _ascii(signature), _ascii(timestamp)
-        if not stamp.isdigit() or len(stamp) > _TIMESTAMP_DIGITS:
-            return _MALFORMED
+        read = _read_headers(signature, timestamp)
+        if isinstance(read, Verdict):
+            return read
+        sent, stamp = read
         message = b"v2:%b:%b" % (stamp, body)
         found: _Key | None = None
         for key in self._keys:
             if hmac.compare_digest(key.sign(message), sent):
                 found = key
         if found is None:
-            return _WRONG if _SIGNATURE.fullmatch(sent) else _MALFORMED
+            return _WRONG
         return found.good if max_age_s is None else Verdict(reason=_age(int(stamp), now, max_age_s), key=found.name)
 
 

@@ -1,11 +1,12 @@
-"""The ladder: small pure steps that lift what an older API version says to the newest shape.
+"""Version lifts: small pure steps that turn what an older API version says into the newest shape.
 
-A step looks at the shape, not only at the version, so that it does nothing to what is already new. The facts are those
+A step looks at the shape, too, so that it does nothing to what is already new. The facts are those
 of the API's own version history.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from attrs import frozen
@@ -14,16 +15,22 @@ from pinwheel_async._core.fields import is_list, is_object
 
 Json = dict[str, Any]
 
+FIRST_ENVELOPE = "2021-04-29"
+"""First version whose answers have an envelope of `data` and `meta`."""
+
 
 @frozen
 class Step:
-    """One rung: what lifts objects of one kind to the shape that a version brought."""
+    """One step: lifts objects of one kind to the shape that a version brought."""
 
     kind: str
     """Class name of the model, or name of the event."""
     to: str
     """First version that has the new shape."""
     lift: Callable[[Json], Json]
+    by_shape: bool = False
+    """Whether any object of the old shape is lifted, because the newest class cannot hold it. Otherwise only what an
+    older version says is lifted, or the fast path, which lifts nothing, would read the same object differently."""
 
 
 def lift_envelope(payload: Any) -> tuple[Any, Any]:
@@ -83,24 +90,25 @@ def _lift_tax(tax: Any) -> Any:
 
 
 STEPS = (
-    Step("LinkToken", "2021-07-28", lift_link_token),
+    Step("LinkToken", "2021-07-28", lift_link_token, by_shape=True),
     Step("Paystub", "2022-03-02", lift_paystub),
     Step("Job", "2023-11-22", lift_switch_amount),
     Step("direct_deposit_switch.added", "2023-11-22", lift_switch_amount),
 )
 
 
-def needs_lift(kind: str, version: str) -> bool:
-    """Whether objects of this kind may have an older shape in this version."""
-    return any(step.kind == kind and version < step.to for step in STEPS)
+@cache
+def lifted_before(kind: str) -> str:
+    """Return the version before which objects of a kind may have an older shape; empty if they always had today's."""
+    return max([step.to for step in STEPS if step.kind == kind], default="")
 
 
-def lift(kind: str, payload: Any) -> Any:
-    """Lift one object to the newest shape; what is no object is left to the decoder to refuse."""
+def lift(kind: str, payload: Any, version: str) -> Any:
+    """Lift one object that a version said to the newest shape; what is no object is left to the decoder to refuse."""
     if not is_object(payload):
         return payload
     lifted = payload
     for step in STEPS:
-        if step.kind == kind:
+        if step.kind == kind and (step.by_shape or version < step.to):
             lifted = step.lift(lifted)
     return lifted

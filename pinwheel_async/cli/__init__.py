@@ -1,4 +1,4 @@
-"""The command line: `pinwheel-async`, or `python -m pinwheel_async`."""
+"""Command line interface: `pinwheel-async`, or `python -m pinwheel_async`."""
 
 import sys
 

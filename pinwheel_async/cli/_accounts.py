@@ -1,5 +1,6 @@
-"""`pinwheel-async accounts`."""
+"""Command `pinwheel-async accounts`: lists the accounts of a workspace."""
 
+from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -7,7 +8,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from pinwheel_async._core.convert import encode
+from pinwheel_async._core.converter import encode
 from pinwheel_async.cli._options import Connection, Json
 from pinwheel_async.models.account import Account
 
@@ -35,7 +36,7 @@ async def accounts(
             if len(found) == limit:
                 break
     if json:
-        print(f"[{', '.join(encode(one, nulls=True).decode() for one in found)}]")
+        print(f"[{', '.join(encode(account, nulls=True).decode() for account in found)}]")
     else:
         _print_table(found)
 
@@ -44,9 +45,18 @@ def _print_table(accounts: list[Account]) -> None:
     table = Table()
     for heading in ("account", "end user", "platform", "connected", "monitoring", "created"):
         table.add_column(heading, no_wrap=heading == "account")
-    for one in accounts:
-        connected = "yes" if one.connected else "no"
+    for account in accounts:
         table.add_row(
-            one.id, one.end_user_id, one.platform_id, connected, one.monitoring_status, f"{one.created_at:%Y-%m-%d}"
+            account.id,
+            account.end_user_id,
+            account.platform_id,
+            "yes" if account.connected else "no",
+            account.monitoring_status,
+            _day(account.created_at),
         )
     Console(highlight=False, markup=False).print(table)
+
+
+def _day(moment: datetime | None) -> str | None:
+    # The API may say null where its documentation says never.
+    return None if moment is None else f"{moment:%Y-%m-%d}"

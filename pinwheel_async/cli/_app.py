@@ -1,4 +1,4 @@
-"""The commands together, and what becomes of their errors: one line on stderr, and an exit code."""
+"""Table of the commands, and exit codes: an error is one line on stderr."""
 
 import os
 import sys
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from pinwheel_async._version import library_version
+from pinwheel_async._version import __version__
 from pinwheel_async.errors import (
     ConfigurationError,
     ForbiddenError,
+    InvalidRequestError,
     PinwheelError,
     RequestError,
     UnauthorizedError,
@@ -22,13 +23,19 @@ does the key of an encrypted inbox, in base64, from `PINWHEEL_INBOX_KEY`.
 """
 
 _EPILOGUE = """
-Exit codes: 0 all well; 1 some accounts failed, or a check found problems; 2 wrong usage or configuration; 3 the secret
-is not accepted; 4 the network, the API, a receiver, the database or the inbox failed; 130 interrupted.
+Exit codes: 0 all well; 1 some accounts failed, or a check found problems; 2 wrong usage or configuration, also what the
+API refuses as a wrong request; 3 the secret is not accepted; 4 the network, the API, a receiver, the database or the
+inbox failed; 130 interrupted.
 """
 
-# By name: a command brings what it needs, such as a database, when it is the one that is asked for.
+# Names, not functions: a command's module, and what it imports, such as a database, is loaded only when it is called.
 _COMMANDS = {
     "demo": "Receive webhooks of a made-up workspace and sync it into a SQLite file: no key, no network.",
+    "quickstart": "Connect with Link in the browser, and see webhooks arrive and paystubs appear: no key, no network.",
+    "fake": """Serve a made-up Pinwheel for tests in any language: the API, Link sessions, signed webhooks, faults.
+
+    JSON endpoints to drive it, and a page with buttons, are below /_fake/. SIGINT (ctrl-C) and SIGTERM end it.
+    """,
     "sync": """Copy accounts and their data into a database; running again goes on, and fetches what changed.
 
     SIGINT (ctrl-C) and SIGTERM end it early: what was fetched is stored, and the report says what was done. The exit
@@ -47,6 +54,10 @@ _COMMANDS = {
     SIGINT (ctrl-C) and SIGTERM let what is being handled finish; what is left waits in the inbox. After SIGINT the exit
     code is 130, after SIGTERM 0.
     """,
+    "work": """Handle what an inbox holds, beside receivers that only store, until SIGTERM or SIGINT.
+
+    Running handlers finish, the rest stays in the inbox, and the exit code is 0.
+    """,
     "send": """Send a made-up event, signed with the API secret, to a receiver, and print how it answers.
 
     The exit code is 0 if it answers 200, else 4.
@@ -59,6 +70,17 @@ _GROUPS = {
             "counts": "Count deliveries by state.",
             "show": "List deliveries, newest first, never what is in them.",
             "revive": "Let dead deliveries be handled again.",
+            "replay": "Let deliveries be handled again that are done and whose bodies were kept, or that are dead.",
+            "body": "Print the stored body of one delivery: payroll data. Who read it is recorded in the inbox.",
+            "check": "Check that the file is whole and its books are right; the exit code is 1 if anything is wrong.",
+            "backup": "Copy an inbox as of one moment, also while a receiver runs.",
+            "move": "Move an inbox that no receiver has open.",
+            "rotate_key": """Encrypt an inbox with another key, also while receivers run that know both.
+
+            The new key is taken from PINWHEEL_INBOX_KEY, the old ones from PINWHEEL_INBOX_OLD_KEYS (several apart by
+            spaces). The exit code is 1 if something could not be encrypted anew, so that an old key is still needed.
+            """,
+            "readings": "List who has read stored bodies, the latest first.",
             "purge": "Forget deliveries for good; one that was forgotten is taken for new if it comes again.",
         },
     ),
@@ -76,7 +98,7 @@ app = App(
     name="pinwheel-async",
     help=_HELP,
     help_epilogue=_EPILOGUE,
-    version=library_version,
+    version=__version__,
     default_parameter=Parameter(negative=()),
     result_action="return_value",
     print_error=False,
@@ -96,6 +118,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (CycloptsError, 2),
     (ConfigurationError, 2),
     (RequestError, 2),
+    (InvalidRequestError, 2),
     (UnauthorizedError, 3),
     (ForbiddenError, 3),
     (PinwheelError, 4),
@@ -108,14 +131,33 @@ def run(arguments: Sequence[str]) -> int:
         code: object = app(list(arguments))
         sys.stdout.flush()
     except (CycloptsError, PinwheelError) as error:
-        return _fail(next(code for kind, code in _CODES if isinstance(error, kind)), str(error))
+        return _fail(next(code for kind, code in _CODES if isinstance(error, kind)), str(error) + _fields(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
     except BrokenPipeError:
-        # Whoever read the output has seen enough. Python would complain when it flushes at exit.
+        # The reader of a pipe, such as `head`, has closed it. Without the redirection Python would report an error when
+        # it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code if isinstance(code, int) else 0
+
+
+def _fields(error: Exception) -> str:
+    """Return the end of a sentence about a request that the API refused: the fields that it names.
+
+    Only names that the API documents are shown: whatever else stands there may be a value.
+    """
+    details = error.details if isinstance(error, InvalidRequestError) else ()
+    if not details:
+        return ""
+    from pinwheel_async import models  # noqa: PLC0415  # only then
+    from pinwheel_async.endpoints import ENDPOINTS  # noqa: PLC0415  # only then
+
+    known = {name for row in ENDPOINTS for name in row.query}
+    known |= {field.name for name in models.__all__ for field in getattr(getattr(models, name), "__attrs_attrs__", ())}
+    found = {detail.name: None for detail in details if detail.name is not None}
+    named = [name for name in found if all(part in known or part.isdecimal() for part in name.split("."))]
+    return f": see {', '.join(named)}" if named else ""
 
 
 def _fail(code: int, text: str) -> int:

@@ -1,4 +1,4 @@
-"""`pinwheel-async demo`."""
+"""Command `pinwheel-async demo`: a receiver and a sync against a made-up API on this machine."""
 
 import asyncio
 from itertools import islice
@@ -11,8 +11,8 @@ from cyclopts.validators import Number
 from rich.console import Console
 
 from pinwheel_async.cli._options import database_url
-from pinwheel_async.cli._receiving import receiving
-from pinwheel_async.cli._show import event_counter, print_events, print_report, progress_bar
+from pinwheel_async.cli._render import event_counter, print_events, print_report, progress_bar
+from pinwheel_async.cli._server import receiving
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.events import Event
 from pinwheel_async.products import PRODUCTS
@@ -20,11 +20,12 @@ from pinwheel_async.sync import SqlSink, sync
 from pinwheel_async.testing import FakePinwheel
 from pinwheel_async.webhooks import Entry, Router, SqliteInbox
 
-# So many people connect while the receiver listens; the others of the workspace did so before.
 _CONNECTING = 40
-_AT_ONCE = 20
-_STEP_S = 5.0
+"""Accounts that connect while the receiver listens, which makes about 650 webhooks in some seconds; the others of the
+workspace connected before."""
+
 _POLL_S = 0.02
+"""Seconds between two looks at the inbox: short beside the seconds that the demonstration takes."""
 
 
 async def demo(
@@ -43,8 +44,9 @@ async def demo(
     database:
         SQLite file to write to; running again updates it.
     """
-    # Nobody is to wait for the forty seconds that a Link session takes; a slow machine may take its time for answers.
-    fake = FakePinwheel(accounts=accounts, real_time=True, patience_s=30)
+    # The clock of the fake is turned ahead, because a Link session takes forty seconds. It waits up to 30 s for an
+    # answer of the receiver, so that a slow machine causes no retries.
+    fake = FakePinwheel(accounts=accounts, speed=1, patience_s=30)
     async with fake, Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel:
         entries = await _receive(fake)
         with progress_bar(len(PRODUCTS)) as show:
@@ -58,11 +60,11 @@ async def _receive(fake: FakePinwheel) -> list[Entry]:
     """Connect some accounts; return all deliveries as they stand in the inbox."""
     router = Router()
     with TemporaryDirectory() as folder, event_counter() as count:
-        # What the fake lost with this machine, nobody would miss: it need not be flushed to the disk.
+        # NORMAL does not flush each delivery to the disk: made-up ones may be lost with the machine.
         inbox = SqliteInbox(Path(folder) / "inbox.db", synchronous="NORMAL")
 
         @router.on(Event)
-        async def tell(_: Event) -> None:
+        async def count_event(_: Event) -> None:
             count()
 
         async with receiving(router, secret=fake.api_secret, inbox=inbox, path="/webhooks/pinwheel") as url:
@@ -75,10 +77,6 @@ async def _receive(fake: FakePinwheel) -> list[Entry]:
 
 async def _connect(fake: FakePinwheel) -> None:
     """Play the Link sessions of some accounts, in less time than they would take."""
-    ids = list(islice(fake.world.account_ids(), _CONNECTING))
-    longest_s = 0.0
-    for first in range(0, len(ids), _AT_ONCE):
-        sessions = await asyncio.gather(*[fake.connect(one) for one in ids[first : first + _AT_ONCE]])
-        longest_s = max(longest_s, *[one.duration_s for one in sessions])
-    for _ in range(int(longest_s / _STEP_S) + 1):
-        await fake.advance(_STEP_S)
+    account_ids = islice(fake.world.account_ids(), _CONNECTING)
+    sessions = await asyncio.gather(*[fake.connect(account_id) for account_id in account_ids])
+    await fake.advance(max(session.duration_s for session in sessions))

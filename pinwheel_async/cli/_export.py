@@ -1,14 +1,15 @@
-"""`pinwheel-async export`."""
+"""Command `pinwheel-async export`: writes the tables of a copy into Parquet or CSV files."""
 
+from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pinwheel_async.cli._options import Json, database_url
+from pinwheel_async.cli._options import Json, TableNames, database_url
 from pinwheel_async.sync import export as write
-from pinwheel_async.sync._export import ExportFormat
+from pinwheel_async.sync._maintenance.export import ExportFormat
 
 
 async def export(
@@ -17,7 +18,9 @@ async def export(
     to: Path,
     format: ExportFormat = "parquet",
     tables: Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)] = (),
+    changed_since: datetime | None = None,
     json: Json = False,
+    names: TableNames | None = None,
 ) -> None:
     """Write the tables of a copy into files of a folder; they take the place of earlier ones when all are complete.
 
@@ -31,8 +34,19 @@ async def export(
         What the files are. No value is changed: to a spreadsheet, a text that begins with = may be a formula.
     tables:
         Names of tables; all that hold data when left out.
+    changed_since:
+        Only what is new or changed since this moment, in UTC if it names no zone.
     """
-    counts = await write(database_url(database), to, format=format, tables=tables or None)
+    named = names or TableNames()
+    counts = await write(
+        database_url(database),
+        to,
+        format=format,
+        tables=tables or None,
+        changed_since=changed_since and (changed_since if changed_since.tzinfo else changed_since.replace(tzinfo=UTC)),
+        schema=named.schema,
+        prefix=named.prefix,
+    )
     if json:
         print(dumps(counts))
         return

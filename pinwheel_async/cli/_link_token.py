@@ -1,19 +1,21 @@
-"""`pinwheel-async link-token`."""
+"""Command `pinwheel-async link-token`: makes a Link token and prints it."""
 
 import sys
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pinwheel_async._core.convert import encode
+from pinwheel_async._core.converter import encode
 from pinwheel_async.cli._options import Connection, Json
+from pinwheel_async.models.enums import JobType
+from pinwheel_async.models.link_token import Solution
 
 
 async def link_token(
     *,
     org_name: str,
-    solution: str,
-    feature: Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)] = (),
+    solution: Solution,
+    feature: Annotated[tuple[JobType, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     end_user_id: str | None = None,
     account_id: str | None = None,
     employer_id: str | None = None,

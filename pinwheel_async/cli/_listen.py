@@ -1,24 +1,22 @@
-"""`pinwheel-async listen`."""
+"""Command `pinwheel-async listen`: a webhook receiver that prints a line for each event."""
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from json import dumps
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async.cli._options import Json, inbox_key
-from pinwheel_async.cli._receiving import receiving
+from pinwheel_async.cli._options import InboxPlace, Json
+from pinwheel_async.cli._server import receiving
+from pinwheel_async.cli._signals import on_sigterm
 from pinwheel_async.events import EVENTS, Event
 from pinwheel_async.models.job import JobOutcome, SyncStatus
 from pinwheel_async.settings import find_secret
-from pinwheel_async.webhooks import Context, Router, SqliteInbox
+from pinwheel_async.webhooks import Context, Router
 
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 
@@ -28,7 +26,8 @@ async def listen(
     host: str = "127.0.0.1",
     port: Port = 8080,
     path: str = "/webhooks/pinwheel",
-    inbox: Path = Path("inbox.db"),
+    inbox: str = "listen.db",
+    inbox_schema: str | None = None,
     json: Json = False,
 ) -> None:
     """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
@@ -45,18 +44,18 @@ async def listen(
     path:
         Path of the URL to send to; its health is below it, at /health.
     inbox:
-        SQLite file that keeps deliveries; it is made if there is none.
+        SQLite file that keeps deliveries, or URL of PostgreSQL; it is made if there is none. It cannot be that of
+        another receiver, whose deliveries would be taken away from its handlers.
+    inbox_schema:
+        Schema of PostgreSQL where the tables of the inbox are.
     """
     secret = find_secret(None)
     logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
     logging.getLogger("pinwheel_async.webhooks").setLevel(logging.INFO)
-    stop = asyncio.Event()
-    with suppress(NotImplementedError):  # on Windows, which has no such signal
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    stop = on_sigterm()
     router = _printing(as_json if json else as_line, stop)
-    async with receiving(
-        router, secret=secret, inbox=SqliteInbox(inbox, key=inbox_key()), path=path, host=host, port=port
-    ) as url:
+    store = InboxPlace(inbox=inbox, inbox_schema=inbox_schema).make(consumer="listen", create=True)
+    async with receiving(router, secret=secret, inbox=store, path=path, host=host, port=port) as url:
         print(f"pinwheel-async: listening at {url}, health at {url}/health", file=sys.stderr, flush=True)
         await stop.wait()
 
@@ -68,7 +67,7 @@ def _printing(render: Callable[[Event, Context], str], stop: asyncio.Event) -> R
     async def show(event: Event, context: Context) -> None:
         try:
             print(render(event, context), flush=True)
-        except BrokenPipeError:  # nobody reads any more; the event stays in the inbox
+        except BrokenPipeError:  # the reader has closed the pipe: stop, and leave the event in the inbox
             stop.set()
             raise
 
@@ -88,7 +87,7 @@ def as_json(event: Event, context: Context) -> str:
 
 
 def facts(event: Event, context: Context) -> dict[str, Any]:
-    """Return what may be shown of an event: nothing that somebody may have written freely."""
+    """Return what may be shown of an event: ids, counts and known words, but no free text."""
     params: Any = getattr(event, "params", None)
     count: object = getattr(params, "count", None)
     return {
@@ -104,12 +103,15 @@ def facts(event: Event, context: Context) -> dict[str, Any]:
 
 
 def _plain(value: object) -> str | None:
-    """Return an id or a name without what would break the line."""
-    return (
-        None if value is None else "".join(one if one.isprintable() and one != " " else "?" for one in str(value)[:80])
-    )
+    """Return an id or a name without characters that would break the line.
+
+    80 characters are enough for any id and keep a hostile one from filling the terminal.
+    """
+    if value is None:
+        return None
+    return "".join(char if char.isprintable() and char != " " else "?" for char in str(value)[:80])
 
 
 def _known(value: object, words: tuple[str, ...]) -> str | None:
-    """Return one of the words that there are; what is none of them may say anything."""
+    """Return a word if it is a known one; an unknown one may contain payroll data, and becomes a question mark."""
     return None if value is None else str(value) if value in words else "?"

@@ -1,4 +1,4 @@
-"""A report in a file: whole or not there, and for its owner's eyes only."""
+"""Report file: replaced atomically, and readable by its owner only."""
 
 import os
 from collections.abc import Callable, Generator
@@ -10,7 +10,7 @@ from pinwheel_async.errors import ConfigurationError, PinwheelError
 
 @contextmanager
 def report_file(path: Path) -> Generator[Callable[[str], None]]:
-    """Give what writes the file; a file that cannot be written is found out before the work begins.
+    """Open a temporary file before the work begins, so that a path that cannot be written fails early; give the writer.
 
     Raises:
         ConfigurationError: The file cannot be made.

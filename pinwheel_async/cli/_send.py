@@ -1,4 +1,4 @@
-"""`pinwheel-async send`."""
+"""Command `pinwheel-async send`: sends a made-up, signed event to a receiver."""
 
 import asyncio
 from json import dumps
@@ -11,17 +11,20 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async._core.fields import Model, attributes
+from pinwheel_async._core.fields import attributes
+from pinwheel_async._core.model import Model
 from pinwheel_async.cli._options import Json
 from pinwheel_async.errors import ConfigurationError, PinwheelError
 from pinwheel_async.events import ALIASES, EVENTS, Event
-from pinwheel_async.settings import find_secret
+from pinwheel_async.settings import LOOPBACK_HOSTS, find_secret
 from pinwheel_async.testing import make_event, signed_delivery
-from pinwheel_async.testing._sender import Sender
+from pinwheel_async.testing._webhooks.sender import Sender
 
 Outcome: TypeAlias = Literal["success", "error", "pending"]
 
-_PATIENCE_S = 15.0
+_TIMEOUT_S = 15.0
+"""Pinwheel gives up on a receiver after so many seconds, too."""
+
 _FAILED = {"error_code": "systemError", "error_type": "systemError"}
 _NOTHING: dict[str, Any] = {"params": None, "added": (), "deleted": ()}
 
@@ -64,12 +67,13 @@ async def send(
     began = perf_counter()
     status: int | None = None
     try:
-        async with Sender() as sender, asyncio.timeout(_PATIENCE_S):
+        async with Sender() as sender, asyncio.timeout(_TIMEOUT_S):
             status = await sender.post(url, delivery)
     except TimeoutError:
         pass
     if status is None:
-        raise PinwheelError("the receiver gave no answer")
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        raise PinwheelError(f"the receiver at {host} gave no answer, after {perf_counter() - began:.1f} s")
     if json:
         print(dumps({"status": status, "event": made.event, "event_id": made.event_id}))
     else:
@@ -103,7 +107,7 @@ def _with(made: Event, wanted: dict[str, Any]) -> Event:
 
 
 def _has(model: object, name: str) -> bool:
-    return isinstance(model, Model) and any(one.name == name for one in attributes(type(model)))
+    return isinstance(model, Model) and any(field.name == name for field in attributes(type(model)))
 
 
 def _is_safe(url: str) -> bool:
@@ -113,5 +117,5 @@ def _is_safe(url: str) -> bool:
     except ValueError:
         return False
     if parts.scheme == "http":
-        return parts.hostname in {"127.0.0.1", "localhost", "::1"}
+        return parts.hostname in LOOPBACK_HOSTS
     return parts.scheme == "https" and bool(parts.hostname)

@@ -1,4 +1,4 @@
-"""`pinwheel-async status`."""
+"""Command `pinwheel-async status`: shows how complete and how fresh a copy is."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -8,22 +8,24 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from pinwheel_async.cli._inbox import age_of
-from pinwheel_async.cli._options import Json, database_url
-from pinwheel_async.sync import ProductStatus, Status, status as look
+from pinwheel_async.cli._options import Json, TableNames, database_url
+from pinwheel_async.cli._render import age_of
+from pinwheel_async.sync import ProductStatus, Scope, Status, status as look
 
 _COLUMNS: Mapping[str, Callable[[ProductStatus], int]] = {
-    "complete": lambda one: one.complete,
-    "reading": lambda one: one.reading,
-    "missing": lambda one: one.missing,
-    "never": lambda one: one.never,
-    "failed": lambda one: one.failed,
-    "objects": lambda one: one.objects,
-    "announced": lambda one: one.announced.objects if one.announced else 0,
-    "absent": lambda one: one.announced.absent if one.announced else 0,
+    "complete": lambda product: product.complete,
+    "reading": lambda product: product.reading,
+    "missing": lambda product: product.missing,
+    "contradicted": lambda product: product.contradicted,
+    "ahead": lambda product: product.ahead,
+    "never": lambda product: product.never,
+    "failed": lambda product: product.failed,
+    "objects": lambda product: product.objects,
+    "announced": lambda product: product.announced.objects if product.announced else 0,
+    "absent": lambda product: product.announced.absent if product.announced else 0,
 }
 _ALWAYS = {"complete", "objects"}
-_STEPS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+_SIZE_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 async def status(
@@ -31,6 +33,7 @@ async def status(
     database: str,
     check: Annotated[bool, Parameter(show_default=False)] = False,
     json: Json = False,
+    names: TableNames | None = None,
 ) -> int:
     """Say what a copy holds: how complete and how fresh it is, and what failed.
 
@@ -41,7 +44,8 @@ async def status(
     check:
         End with 1 if something failed, was interrupted, was never read, or was announced and is not there.
     """
-    found = await look(database_url(database))
+    named = names or TableNames()
+    found = await look(database_url(database), schema=named.schema, prefix=named.prefix)
     if json:
         print(found.to_json())
     else:
@@ -51,21 +55,37 @@ async def status(
 
 def _print(found: Status) -> None:
     console = Console(highlight=False, markup=False)
-    table = Table(title=f"{found.accounts:,} accounts", title_justify="left")
+    erased = f", {found.erased:,} erased" if found.erased else ""
+    table = Table(title=f"{found.accounts:,} accounts{erased}", title_justify="left")
     table.add_column("product", no_wrap=True)
-    columns = {name: [value(one) for one in found.products.values()] for name, value in _COLUMNS.items()}
-    # What is nought for every product is left out: a copy that is well is a short table.
+    columns = {name: [value(product) for product in found.products.values()] for name, value in _COLUMNS.items()}
+    # A column that is 0 for every product is left out, so that a copy without problems is a short table.
     shown = {name: values for name, values in columns.items() if name in _ALWAYS or any(values)}
     for heading in (*shown, "oldest", "newest"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for number, (product, one) in enumerate(found.products.items()):
-        numbers = [f"{values[number]:,}" if values[number] else "·" for values in shown.values()]
-        table.add_row(product, *numbers, _age(one.oldest), _age(one.newest))
+    for row, (name, product) in enumerate(found.products.items()):
+        numbers = [f"{values[row]:,}" if values[row] else "·" for values in shown.values()]
+        table.add_row(name, *numbers, _age(product.oldest), _age(product.newest))
     console.print(table)
+    console.print(_of(found.scope))
     console.print(f"oldest, newest: age of readings; {_size(found.size)}, tables of version {found.schema_version}")
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     for failure in found.failures:
         errors.print(f"failed: {failure.product} of {failure.account_id}: {failure.error}")
+
+
+def _of(scope: Scope) -> str:
+    """Say whose data the copy holds, and what of it; its products stand in the table."""
+    facts = (
+        scope.environment,
+        scope.from_pay_date and f"paystubs from {scope.from_pay_date}",
+        scope.from_start_date and f"shifts from {scope.from_start_date}",
+        scope.purged_before and f"nothing from before {scope.purged_before}",
+        "with what was deleted" if scope.keep_deleted else None,
+        "with raw objects" if scope.raw else None,
+        "with a history" if scope.history else None,
+    )
+    return "; ".join([fact for fact in facts if fact])
 
 
 def _age(moment: datetime | None) -> str:
@@ -73,4 +93,4 @@ def _age(moment: datetime | None) -> str:
 
 
 def _size(size: int) -> str:
-    return next((f"{size / unit:,.1f} {name}" for unit, name in _STEPS if size >= unit), f"{size} bytes")
+    return next((f"{size / unit:,.1f} {name}" for unit, name in _SIZE_UNITS if size >= unit), f"{size} bytes")

@@ -1,4 +1,4 @@
-"""`pinwheel-async sync`."""
+"""Command `pinwheel-async sync`: copies accounts and their data into a database."""
 
 import os
 import sys
@@ -9,19 +9,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pinwheel_async.cli._options import Connection, Json, database_url
+from pinwheel_async.cli._options import Connection, Json, TableNames, database_url
+from pinwheel_async.cli._render import print_plan, print_report, progress_bar
 from pinwheel_async.cli._report_file import report_file
-from pinwheel_async.cli._show import print_plan, print_report, progress_bar
-from pinwheel_async.cli._stopping import stopping
-from pinwheel_async.client import Pinwheel
+from pinwheel_async.cli._signals import stopping
 from pinwheel_async.products import PRODUCTS, Product
-from pinwheel_async.sync import MemoryStore, Sink, SqlSink, sync as run_sync
+from pinwheel_async.sync import SqlSink, sync as run_sync
 
 
 async def sync(
     *,
     database: str,
-    products: Annotated[tuple[Product, ...], Parameter(consume_multiple=True, show_default=False)] = PRODUCTS,
+    products: Annotated[tuple[Product, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     accounts: Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     changed_only: Annotated[bool, Parameter(negative="--no-changed-only")] = True,
     retry_failed: bool = False,
@@ -29,10 +28,15 @@ async def sync(
     since: date | None = None,
     from_pay_date: date | None = None,
     from_start_date: date | None = None,
+    keep_deleted: Annotated[bool | None, Parameter(negative="--no-keep-deleted")] = None,
+    raw: Annotated[bool | None, Parameter(negative="--no-raw")] = None,
+    history: Annotated[bool | None, Parameter(negative="--no-history")] = None,
+    change_scope: bool = False,
     concurrency: int | None = None,
     requests_per_s: float | None = None,
     report: Path | None = None,
     json: Json = False,
+    names: TableNames | None = None,
     connection: Connection | None = None,
 ) -> int:
     """Copy accounts and their data into a database; running again goes on, and fetches what changed.
@@ -43,7 +47,7 @@ async def sync(
         Path of a SQLite file, or URL such as postgresql://user@host/name. Keep its password out of it: PostgreSQL's
         PGPASSWORD and ~/.pgpass work.
     products:
-        What to fetch; everything when left out.
+        What to fetch; what the database holds when left out, and everything if it is new.
     accounts:
         Ids of accounts; all of the workspace when left out.
     changed_only:
@@ -58,24 +62,43 @@ async def sync(
         Only paystubs after this day.
     from_start_date:
         Only shifts that start on this day or later.
+    keep_deleted:
+        Keep what was deleted at the source, with the moment; as the database does when left out.
+    raw:
+        Keep each object as JSON, too; as the database does when left out.
+    history:
+        Keep what was stored before of objects that change; as the database does when left out.
+    change_scope:
+        Make the database hold what is said here of environment, products, days, deleted and raw objects and history.
+        Without it, what differs is an error.
     concurrency:
         Most products of accounts fetched at once; others may wait to be stored.
     requests_per_s:
         Most requests begun per second, on average.
     report:
-        File to write the report to, as JSON; replaced when the run is over.
+        File to write the report to, as JSON; replaced when the run is over, whatever ended it.
     """
-    where = connection or Connection()
-    client = Pinwheel(environment=where.environment, base_url=where.base_url, requests_per_s=requests_per_s)
+    named = names or TableNames()
+    client = (connection or Connection()).open(requests_per_s=requests_per_s)
     with ExitStack() as stack:
         write = stack.enter_context(report_file(report)) if report else None
         stop = stack.enter_context(stopping())
         async with client as pinwheel:
-            with progress_bar(len(products)) as show:
+            with progress_bar(len(products) or len(PRODUCTS)) as show:
                 made = await run_sync(
                     pinwheel,
-                    _sink(database, dry_run=dry_run),
-                    products=products,
+                    SqlSink(
+                        database_url(database),
+                        schema=named.schema,
+                        prefix=named.prefix,
+                        keep_deleted=keep_deleted,
+                        raw=raw,
+                        history=history,
+                        change_scope=change_scope,
+                        # A second process writes only where a core is free.
+                        writer_process=not raw and os.name == "posix" and (os.cpu_count() or 1) > 1,
+                    ),
+                    products=products or None,
                     accounts=accounts or None,
                     concurrency=concurrency,
                     from_pay_date=from_pay_date or since,
@@ -85,9 +108,8 @@ async def sync(
                     dry_run=dry_run,
                     stop=stop.event,
                     on_progress=show,
+                    on_report=(lambda made: write(made.to_json())) if write else None,
                 )
-        if write:
-            write(made.to_json())
     if json:
         print(made.to_json())
     elif dry_run:
@@ -98,10 +120,3 @@ async def sync(
         print(f"pinwheel-async: {stop}; what was fetched is stored", file=sys.stderr)
         return stop.code
     return 0 if made.ok else 1
-
-
-def _sink(database: str, *, dry_run: bool) -> Sink:
-    """Return where to put the data; a dry run makes no file."""
-    if dry_run and "://" not in database and not Path(database).exists():
-        return MemoryStore()
-    return SqlSink(database_url(database), helper=os.name == "posix" and (os.cpu_count() or 1) > 1)

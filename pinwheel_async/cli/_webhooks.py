@@ -1,23 +1,19 @@
-"""`pinwheel-async webhooks`: keep the subscription of one receiver as it should be."""
+"""Commands `pinwheel-async webhooks ...`: plan, apply and check the subscription of a receiver."""
 
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from json import dumps
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import attrs
 from attrs import frozen
 from cyclopts import Parameter
 
-from pinwheel_async.cli._options import Connection, Json
+from pinwheel_async.cli._options import Connection, Json, load_router
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.models.webhook import WebhookEventName
 from pinwheel_async.webhooks import Router, SubscriptionPlan, Subscriptions
 
-_CURRENT: tuple[str, ...] = get_args(WebhookEventName)
+_CURRENT: tuple[WebhookEventName, ...] = get_args(WebhookEventName)
 
 
 @Parameter(name="*")
@@ -34,7 +30,7 @@ class Wanted:
     events:
         Names of events, first words of names such as paystubs, or all.
     router:
-        A router whose handlers say what is wanted, as module:attribute, looked for from the current folder, too.
+        A router whose handlers say what is wanted, as module:name, looked for from the current folder, too.
     """
 
     url: str
@@ -47,7 +43,7 @@ class Wanted:
         """Open the client, and give the subscriptions."""
         if not self.events and self.router is None:
             raise ConfigurationError("say what is wanted: --events, --router, or both")
-        router = Router() if self.router is None else _load(self.router)
+        router = Router() if self.router is None else load_router(self.router)
         async with (connection or Connection()).open() as pinwheel:
             yield Subscriptions(pinwheel, router, url=self.url, name=self.name, extra_events=_expand(self.events))
 
@@ -73,7 +69,7 @@ async def apply(
         made = await subscriptions.plan()
         report = await subscriptions.apply(made, allow_gap=allow_gap)
     if json:
-        print(dumps(attrs.asdict(report) | _lines(made)))
+        print(dumps(report.to_dict() | _lines(made)))
         return
     print(made)
     done = "created" if report.created else "updated" if report.updated else "unchanged"
@@ -85,42 +81,25 @@ async def check(*, wanted: Wanted, json: Json = False, connection: Connection | 
     async with wanted.open(connection) as subscriptions:
         problems = await subscriptions.check()
     if json:
-        print(dumps({"ok": not problems, "problems": [attrs.asdict(one) for one in problems]}))
+        print(dumps({"ok": not problems, "problems": [problem.to_dict() for problem in problems]}))
     else:
-        print("\n".join([f"{one.kind}: {one.text}" for one in problems]) or "all well")
+        print("\n".join([f"{problem.kind}: {problem.text}" for problem in problems]) or "all well")
     return 1 if problems else 0
 
 
 def _lines(plan: SubscriptionPlan) -> dict[str, Any]:
-    return {"actions": [str(one) for one in plan.actions], "notes": list(plan.notes)}
+    return {"actions": [str(action) for action in plan.actions], "notes": list(plan.notes)}
 
 
-def _expand(words: Sequence[str]) -> tuple[str, ...]:
+def _expand(words: Sequence[str]) -> tuple[WebhookEventName, ...]:
     """Return the names of events that the words stand for."""
-    found: list[str] = []
+    found: list[WebhookEventName] = []
     for word in words:
-        below = [name for name in _CURRENT if word in {"all", name} or name.startswith(f"{word}.")]
-        if not below and "." not in word:  # a whole name may be that of a new event
+        below: list[WebhookEventName] = [
+            name for name in _CURRENT if word in {"all", name} or name.startswith(f"{word}.")
+        ]
+        if not below:
             families = dict.fromkeys(name.partition(".")[0] for name in _CURRENT)
             raise ConfigurationError(f"{word} is no event; say all, a name, or one of {', '.join(families)}")
-        found += below or [word]
+        found += below
     return tuple(dict.fromkeys(found))
-
-
-def _load(place: str) -> Router:
-    """Import a router; the text of an error stays unseen, because it may hold anything."""
-    module, _, attribute = place.partition(":")
-    if not module or not attribute:
-        raise ConfigurationError("router must be module:attribute, such as app.webhooks:router")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: object = import_module(module)
-        for name in attribute.split("."):
-            found = getattr(found, name)
-    except Exception as error:  # noqa: BLE001  # somebody else's module may raise anything
-        problem = type(error).__name__
-    else:
-        if isinstance(found, Router):
-            return found
-        problem = "not a Router"
-    raise ConfigurationError(f"cannot take the router from {place}: {problem}")

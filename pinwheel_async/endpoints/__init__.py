@@ -1,11 +1,12 @@
-"""The endpoints of the API: rows of data, each with a thin typed method, one file per group.
+"""Endpoints of the API: rows of data, each with a thin typed method, one file per group.
 
 Importing this package imports none of the groups; a name brings its file in when it is first asked for. To add an
 endpoint, write a row and a method under it; to add a group, name its class here and give `Pinwheel` an attribute.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pinwheel_async import _lazy
 
 if TYPE_CHECKING:
     from pinwheel_async._core.endpoint import Endpoint
@@ -93,14 +94,4 @@ _NAMES = {
 _HOMES = {name: f"pinwheel_async.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
-
-    def __getattr__(name: str) -> object:
-        """Import `name` from its file and keep it here, so that this runs once per name."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
-
-    def __dir__() -> list[str]:
-        """List the public names."""
-        return sorted(__all__)
+    __getattr__, __dir__ = _lazy.attach(__name__, _HOMES)

@@ -1,8 +1,9 @@
-"""What an account has exactly one of: identity, income, employment and the direct deposit setup.
+"""Single objects of an account: identity, income, employment and the direct deposit setup.
 
 The data is there once the matching job has finished, which a webhook tells.
 """
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item
 from pinwheel_async._core.page import RefreshableMeta
 from pinwheel_async.endpoints._base import Endpoints
@@ -26,40 +27,40 @@ _GET_ALLOCATIONS = item(
 
 
 class IdentityEndpoints(Endpoints):
-    """Who the end user is, as the platform of one account says."""
+    """Identity of the end user, as the platform of one account has it."""
 
     __slots__ = ()
 
-    async def get(self, account_id: str) -> Identity:
+    async def get(self, account_id: Id) -> Identity:
         """Get name, birth date, address, emails and phone numbers."""
         return await self._call(_GET_IDENTITY, path={"account_id": account_id})
 
 
 class IncomeEndpoints(Endpoints):
-    """What the job of one account pays."""
+    """Income from the job of one account."""
 
     __slots__ = ()
 
-    async def get(self, account_id: str) -> Income:
+    async def get(self, account_id: Id) -> Income:
         """Get the rate of pay and how often it comes; amounts are minor units of its currency."""
         return await self._call(_GET_INCOME, path={"account_id": account_id})
 
 
 class EmploymentEndpoints(Endpoints):
-    """The job of one account."""
+    """Employment of one account."""
 
     __slots__ = ()
 
-    async def get(self, account_id: str) -> Employment:
+    async def get(self, account_id: Id) -> Employment:
         """Get employer, title, status and dates of the job."""
         return await self._call(_GET_EMPLOYMENT, path={"account_id": account_id})
 
 
 class DirectDepositAllocationsEndpoints(Endpoints):
-    """Where the pay of one account goes."""
+    """Direct deposit setup of one account: where the pay goes."""
 
     __slots__ = ()
 
-    async def get(self, account_id: str) -> DirectDepositAllocations:
+    async def get(self, account_id: Id) -> DirectDepositAllocations:
         """Get the whole direct deposit setup, one entry per target; amounts are minor units of their currency."""
         return await self._call(_GET_ALLOCATIONS, path={"account_id": account_id})

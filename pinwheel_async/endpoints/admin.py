@@ -1,14 +1,16 @@
-"""The Admin API: API keys of the workspace, for a dashboard user who logged in.
+"""Admin API: API keys of the workspace, for a dashboard user who logged in.
 
 These calls take the token of that user instead of the client's secret.
 """
 
 from datetime import datetime
 
+from pinwheel_async._core.arguments import text_of, wrong
 from pinwheel_async._core.endpoint import item, page
-from pinwheel_async.endpoints import _rules
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.endpoints._paged import Paged
+from pinwheel_async.errors import RequestError
 from pinwheel_async.models.admin import (
     AdminToken,
     AdminTokenRequest,
@@ -18,7 +20,15 @@ from pinwheel_async.models.admin import (
     ApiKeyRevoked,
 )
 
-_CREATE_TOKEN = item("create_admin_token", "POST", "/v1/admin/token", AdminToken, body=AdminTokenRequest, auth="none")
+_CREATE_TOKEN = item(
+    "create_admin_token",
+    "POST",
+    "/v1/admin/token",
+    AdminToken,
+    body=AdminTokenRequest,
+    auth="none",
+    repeatable=True,  # a second login is another token that soon expires
+)
 _LIST_API_KEYS = page("list_api_keys", "/v1/admin/api_keys", ApiKey, auth="bearer")
 _CREATE_API_KEY = item("create_api_key", "POST", "/v1/admin/api_keys", ApiKeyCreated, body=ApiKeyRequest, auth="bearer")
 _REVOKE_API_KEY = item("revoke_api_key", "POST", "/v1/admin/api_keys/{api_key}/revoke", ApiKeyRevoked, auth="bearer")
@@ -36,7 +46,7 @@ class AdminEndpoints(Endpoints):
             username: User name or email of a dashboard user.
             password: Password of that user.
         """
-        request = AdminTokenRequest(username=username, password=password)
+        request = _validation.request(AdminTokenRequest, {"username": username, "password": password})
         del username, password
         return await self._call(_CREATE_TOKEN, body=request)
 
@@ -59,13 +69,13 @@ class AdminEndpoints(Endpoints):
             token: From `create_token`.
             expires_at: When the key stops working by itself; aware. Never when None.
         """
-        _rules.refuse(_rules.aware("expires_at", expires_at))
-        call = self._call(_CREATE_API_KEY, body=ApiKeyRequest(expires_at=expires_at), bearer=_bearer(token))
+        request = _validation.request(ApiKeyRequest, {"expires_at": expires_at})
+        call = self._call(_CREATE_API_KEY, body=request, bearer=_bearer(token))
         del token
         return await call
 
     async def revoke_api_key(self, token: AdminToken | str, *, api_key: str) -> ApiKeyRevoked:
-        """Revoke an API key: whoever uses it is locked out.
+        """Revoke an API key: programs that use it are locked out.
 
         Args:
             token: From `create_token`.
@@ -76,5 +86,10 @@ class AdminEndpoints(Endpoints):
         return await call
 
 
-def _bearer(token: AdminToken | str) -> str:
-    return token.token if isinstance(token, AdminToken) else token
+def _bearer(token: object) -> str | RequestError:
+    text = token.token if isinstance(token, AdminToken) else text_of(token)
+    if text is None:
+        return RequestError([wrong("token", "an AdminToken or its text", token)])
+    if not (text and text.isascii() and text.isprintable()):
+        return RequestError(["token must be printable ASCII: pass on what create_token gave"])
+    return text

@@ -1,6 +1,8 @@
-"""Bill Navigator: an end user's way out of it."""
+"""Bill Navigator: deactivating and terminating end users."""
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import nothing
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.models.bill_navigator import BillNavigatorAction, BillNavigatorStatusRequest
 
@@ -17,9 +19,7 @@ class BillNavigatorEndpoints(Endpoints):
 
     __slots__ = ()
 
-    async def update_status(
-        self, end_user_id: str, *, action: BillNavigatorAction | str, reason: str | None = None
-    ) -> None:
+    async def update_status(self, end_user_id: Id, *, action: BillNavigatorAction, reason: str | None = None) -> None:
         """Deactivate or terminate an end user in Bill Navigator.
 
         Args:
@@ -27,6 +27,6 @@ class BillNavigatorEndpoints(Endpoints):
             action: `deactivated`, after which the user can come back, or `terminated`, which is for good.
             reason: Why, in free text.
         """
-        request = BillNavigatorStatusRequest(action=action, reason=reason)
+        request = _validation.request(BillNavigatorStatusRequest, {"action": action, "reason": reason})
         del reason
         await self._call(_UPDATE_STATUS, path={"end_user_id": end_user_id}, body=request)

@@ -1,10 +1,12 @@
 """Company Connect: payroll data of a whole company, connected by the employer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
+from typing import Any
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item, page
-from pinwheel_async.endpoints import _rules
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.models.company_connect import (
@@ -40,6 +42,7 @@ _LIST_PAYSTUBS = page(
     "/v1/company_connections/{company_connection_id}/paystubs/{employee_external_id}",
     CompanyPaystub,
     query=("from_pay_date", "to_pay_date", "cursor", "limit"),
+    kinds={"from_pay_date": date, "to_pay_date": date},
 )
 _CREATE_LINK_TOKEN = item(
     "create_company_connect_link_token",
@@ -47,6 +50,7 @@ _CREATE_LINK_TOKEN = item(
     "/v1/company_connect/link_tokens",
     CompanyConnectLinkToken,
     body=CompanyConnectLinkTokenRequest,
+    repeatable=True,  # as any Link token
 )
 
 
@@ -66,16 +70,17 @@ class CompanyConnectionEndpoints(Endpoints):
 
     async def create(self, company_name: str) -> CompanyConnection:
         """Create a connection, which the company then opens with a link token."""
-        return await self._call(_CREATE, body=CompanyConnectionRequest(company_name=company_name))
+        request = _validation.request(CompanyConnectionRequest, {"company_name": company_name})
+        return await self._call(_CREATE, body=request)
 
-    async def get(self, company_connection_id: str) -> CompanyConnection:
+    async def get(self, company_connection_id: Id) -> CompanyConnection:
         """Get one company connection."""
         return await self._call(_GET, path={"company_connection_id": company_connection_id})
 
     def list_census(
-        self, company_connection_id: str, *, limit: int | None = None, cursor: str | None = None
+        self, company_connection_id: Id, *, limit: int | None = None, cursor: str | None = None
     ) -> Paged[CompanyIdentity]:
-        """List who works for a company.
+        """List the employees of a company.
 
         Args:
             company_connection_id: The connection.
@@ -86,7 +91,7 @@ class CompanyConnectionEndpoints(Endpoints):
         return self._paged(_LIST_CENSUS, path=path, query={"cursor": cursor, "limit": limit})
 
     def list_employments(
-        self, company_connection_id: str, *, limit: int | None = None, cursor: str | None = None
+        self, company_connection_id: Id, *, limit: int | None = None, cursor: str | None = None
     ) -> Paged[CompanyEmployment]:
         """List the employments of a company.
 
@@ -99,7 +104,7 @@ class CompanyConnectionEndpoints(Endpoints):
         return self._paged(_LIST_EMPLOYMENTS, path=path, query={"cursor": cursor, "limit": limit})
 
     def list_incomes(
-        self, company_connection_id: str, *, limit: int | None = None, cursor: str | None = None
+        self, company_connection_id: Id, *, limit: int | None = None, cursor: str | None = None
     ) -> Paged[CompanyIncome]:
         """List what a company pays; amounts are minor units of their currency.
 
@@ -114,8 +119,8 @@ class CompanyConnectionEndpoints(Endpoints):
     def list_paystubs(
         self,
         *,
-        company_connection_id: str,
-        employee_external_id: str,
+        company_connection_id: Id,
+        employee_external_id: Id,
         from_pay_date: date | None = None,
         to_pay_date: date | None = None,
         limit: int | None = None,
@@ -139,18 +144,18 @@ class CompanyConnectionEndpoints(Endpoints):
         self,
         *,
         org_name: str,
-        required_jobs: Sequence[CompanyConnectJob | str] | None = None,
-        company_connect: CompanyConnectOptions | None = None,
-        platform_id: str | None = None,
+        required_jobs: Collection[CompanyConnectJob] | None = None,
+        company_connect: CompanyConnectOptions | Mapping[str, Any] | None = None,
+        platform_id: Id | None = None,
         skip_intro_screen: bool = False,
-        language: Language | str = "en",
+        language: Language = "en",
     ) -> CompanyConnectLinkToken:
         """Create a token with which a company opens Link. It lives for a short time and works once.
 
         Args:
             org_name: App name shown in Link; 3 to 30 characters.
             required_jobs: Jobs to run; platforms that lack one of them are hidden.
-            company_connect: The connection to use, if there is one already.
+            company_connect: The connection to use, if there is one already; a dict of the same fields will do.
             platform_id: Platform to open Link at.
             skip_intro_screen: Whether to skip the first screen.
             language: Language of Link.
@@ -158,13 +163,17 @@ class CompanyConnectionEndpoints(Endpoints):
         Raises:
             RequestError: `org_name` is too short or too long.
         """
-        _rules.refuse([*_rules.text("org_name", org_name, 3, 30), *_rules.several("required_jobs", required_jobs)])
-        request = CompanyConnectLinkTokenRequest(
-            org_name=org_name,
-            required_jobs=None if required_jobs is None else tuple(required_jobs),
-            skip_intro_screen=skip_intro_screen,
-            platform_id=platform_id,
-            language=language,
-            company_connect=company_connect,
-        )
+        fields = {
+            "org_name": org_name,
+            "required_jobs": required_jobs,
+            "skip_intro_screen": skip_intro_screen,
+            "platform_id": platform_id,
+            "language": language,
+            "company_connect": company_connect,
+        }
+        request = _validation.request(CompanyConnectLinkTokenRequest, fields, _problems)
         return await self._call(_CREATE_LINK_TOKEN, body=request)
+
+
+def _problems(request: CompanyConnectLinkTokenRequest) -> Iterator[str]:
+    yield from _validation.text("org_name", request.org_name, 3, 30)

@@ -1,5 +1,6 @@
-"""The earnings stream of an end user: payouts expected and paid."""
+"""Earnings stream of an end user: payouts expected and paid."""
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import page
 from pinwheel_async._core.page import FreshnessPaginationMeta
 from pinwheel_async.endpoints._base import Endpoints
@@ -20,7 +21,7 @@ class EarningsStreamEndpoints(Endpoints):
     __slots__ = ()
 
     def list(
-        self, end_user_id: str, *, limit: int | None = None, cursor: str | None = None
+        self, end_user_id: Id, *, limit: int | None = None, cursor: str | None = None
     ) -> Paged[EarningsStreamPayout]:
         """List expected and finished payouts. Amounts are minor units of their currency.
 

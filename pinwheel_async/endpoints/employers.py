@@ -2,13 +2,20 @@
 
 from datetime import datetime
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item, page
-from pinwheel_async.endpoints import _rules
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.models.employer import Employer
 
-_LIST = page("list_employers", "/v1/employers", Employer, query=("cursor", "limit", "last_updated"))
+_LIST = page(
+    "list_employers",
+    "/v1/employers",
+    Employer,
+    query=("cursor", "limit", "last_updated"),
+    kinds={"last_updated": datetime},
+)
 _GET = item("get_employer", "GET", "/v1/employers/{employer_id}", Employer)
 _LOOKUP = item("lookup_employer", "GET", "/v1/employers/lookup", Employer, query=("ein",))
 
@@ -30,7 +37,7 @@ class EmployerEndpoints(Endpoints):
         """
         return self._paged(_LIST, query={"cursor": cursor, "limit": limit, "last_updated": last_updated})
 
-    async def get(self, employer_id: str) -> Employer:
+    async def get(self, employer_id: Id) -> Employer:
         """Get one employer."""
         return await self._call(_GET, path={"employer_id": employer_id})
 
@@ -40,5 +47,5 @@ class EmployerEndpoints(Endpoints):
         Args:
             ein: Nine digits, without the dash.
         """
-        _rules.refuse(_rules.digits("ein", ein, 9, 9))
+        _validation.refuse([*_validation.given("ein", ein), *_validation.digits("ein", ein, 9, 9)])
         return await self._call(_LOOKUP, query={"ein": ein})

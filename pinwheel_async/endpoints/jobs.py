@@ -1,8 +1,9 @@
 """Jobs that Link started."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import datetime
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import page
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.endpoints._paged import Paged
@@ -24,6 +25,7 @@ _LIST = page(
         "to_timestamp",
     ),
     repeated=("job_types",),
+    kinds={"job_types": JobType, "outcome": JobOutcome, "from_timestamp": datetime, "to_timestamp": datetime},
 )
 
 
@@ -35,10 +37,10 @@ class JobEndpoints(Endpoints):
     def list(
         self,
         *,
-        link_token_id: str | None = None,
-        account_id: str | None = None,
-        job_types: Sequence[JobType | str] | None = None,
-        outcome: JobOutcome | str | None = None,
+        link_token_id: Id | None = None,
+        account_id: Id | None = None,
+        job_types: Collection[JobType] | None = None,
+        outcome: JobOutcome | None = None,
         from_timestamp: datetime | None = None,
         to_timestamp: datetime | None = None,
         limit: int | None = None,

@@ -4,17 +4,19 @@ The request has two forms, that of 2025-07-08 (`solution` and `features`) and th
 a flat one from before 2021-04-29, which is deprecated.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, overload
 
 from typing_extensions import deprecated
 
+from pinwheel_async._core.arguments import Id, id_text, meant, text_of
 from pinwheel_async._core.endpoint import item, page
-from pinwheel_async.endpoints import _rules
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
-from pinwheel_async.endpoints._link_token_rules import AnyLinkTokenRequest, legacy_problems, problems
+from pinwheel_async.endpoints._link_token_validation import AnyLinkTokenRequest, legacy_problems, problems
 from pinwheel_async.endpoints._paged import Paged
+from pinwheel_async.errors import RequestError
 from pinwheel_async.models.enums import BankAccountType, JobType, Language, PlatformType
 from pinwheel_async.models.job import Job
 from pinwheel_async.models.legacy import LegacyJobName, LegacyLinkTokenRequest
@@ -32,16 +34,20 @@ from pinwheel_async.models.link_token import (
     UseCase,
 )
 
-_CREATE = item("create_link_token", "POST", "/v1/link_tokens", LinkToken, body=LinkTokenRequest)
+# A second Link token is harmless: nobody opens Link with the first, and it expires.
+_CREATE = item("create_link_token", "POST", "/v1/link_tokens", LinkToken, body=LinkTokenRequest, repeatable=True)
 _CREATE_LEGACY = item(
     "legacy_create_link_token",
     "POST",
     "/v1/link_tokens",
     LinkToken,
     body=LegacyLinkTokenRequest,
+    repeatable=True,
     deprecated=True,
 )
-_LIST_JOBS = page("legacy_list_link_token_jobs", "/v1/link_tokens/{token_id}/jobs", Job, query=(), deprecated=True)
+_LIST_JOBS = page(
+    "legacy_list_link_token_jobs", "/v1/link_tokens/{token_id}/jobs", Job, meta=None, query=(), deprecated=True
+)
 
 _ONLY_2025 = ("solution", "features", "use_case", "cards", "reseller_customer_id")
 
@@ -56,23 +62,23 @@ class LinkTokenEndpoints(Endpoints):
         self,
         *,
         org_name: str,
-        solution: Solution | str,
-        features: Sequence[JobType | str] | None = None,
-        end_user_id: str | None = None,
-        account_id: str | None = None,
-        employer_id: str | None = None,
-        platform_id: str | None = None,
-        platform_type: PlatformType | str | None = None,
-        allocation: LinkTokenAllocation | None = None,
+        solution: Solution,
+        features: Collection[JobType] | None = None,
+        end_user_id: Id | None = None,
+        account_id: Id | None = None,
+        employer_id: Id | None = None,
+        platform_id: Id | None = None,
+        platform_type: PlatformType | None = None,
+        allocation: LinkTokenAllocation | Mapping[str, Any] | None = None,
         disable_direct_deposit_splitting: bool = False,
         skip_intro_screen: bool = False,
-        language: Language | str = "en",
-        document_uploads: UploadRoute | str | None = None,
-        deposit_forms: UploadRoute | str | None = None,
+        language: Language = "en",
+        document_uploads: UploadRoute | None = None,
+        deposit_forms: UploadRoute | None = None,
         tags: Mapping[str, str] | None = None,
-        end_user: LinkTokenEndUser | None = None,
-        use_case: UseCase | str | None = None,
-        cards: Sequence[LinkTokenCard] | None = None,
+        end_user: LinkTokenEndUser | Mapping[str, Any] | None = None,
+        use_case: UseCase | None = None,
+        cards: Collection[LinkTokenCard | Mapping[str, Any]] | None = None,
         reseller_customer_id: str | None = None,
     ) -> LinkToken: ...
 
@@ -81,71 +87,122 @@ class LinkTokenEndpoints(Endpoints):
         self,
         *,
         org_name: str,
-        required_jobs: Sequence[RequiredJob | str] | None = None,
-        end_user_id: str | None = None,
-        account_id: str | None = None,
-        employer_id: str | None = None,
-        platform_id: str | None = None,
-        platform_type: PlatformType20231122 | str | None = None,
-        allocation: LinkTokenAllocation | None = None,
+        required_jobs: Collection[RequiredJob] | None = None,
+        end_user_id: Id | None = None,
+        account_id: Id | None = None,
+        employer_id: Id | None = None,
+        platform_id: Id | None = None,
+        platform_type: PlatformType20231122 | None = None,
+        allocation: LinkTokenAllocation | Mapping[str, Any] | None = None,
         disable_direct_deposit_splitting: bool = False,
         skip_intro_screen: bool = False,
-        language: Language | str = "en",
-        document_uploads: UploadRoute | str | None = None,
-        deposit_forms: UploadRoute | str | None = None,
+        language: Language = "en",
+        document_uploads: UploadRoute | None = None,
+        deposit_forms: UploadRoute | None = None,
         tags: Mapping[str, str] | None = None,
-        end_user: LinkTokenEndUser | None = None,
+        end_user: LinkTokenEndUser | Mapping[str, Any] | None = None,
     ) -> LinkToken: ...
 
-    async def create(self, **arguments: Any) -> LinkToken:
+    async def create(
+        self,
+        *,
+        org_name: str,
+        solution: "Solution | None" = None,
+        features: "Collection[JobType] | None" = None,
+        required_jobs: "Collection[RequiredJob] | None" = None,
+        end_user_id: "Id | None" = None,
+        account_id: "Id | None" = None,
+        employer_id: "Id | None" = None,
+        platform_id: "Id | None" = None,
+        platform_type: "PlatformType | None" = None,
+        allocation: "LinkTokenAllocation | Mapping[str, Any] | None" = None,
+        disable_direct_deposit_splitting: bool = False,
+        skip_intro_screen: bool = False,
+        language: "Language" = "en",
+        document_uploads: "UploadRoute | None" = None,
+        deposit_forms: "UploadRoute | None" = None,
+        tags: "Mapping[str, str] | None" = None,
+        end_user: "LinkTokenEndUser | Mapping[str, Any] | None" = None,
+        use_case: "UseCase | None" = None,
+        cards: "Collection[LinkTokenCard | Mapping[str, Any]] | None" = None,
+        reseller_customer_id: "str | None" = None,
+        **misspelt: object,
+    ) -> LinkToken:
         """Create a link token. Keep its `id`: webhooks name it as `link_token_id`.
 
         The arguments choose the form of the request, and with it the API version of this one call: `solution` means
         2025-07-08, whatever the client speaks; without it, it is the form of 2023-11-22.
 
         Args:
-            **arguments: The fields of `LinkTokenRequest` or of `LinkTokenRequest20231122`:
-
-                - `org_name`: app name shown in Link; 3 to 30 characters.
-                - `solution`: product that Link shows, such as `Verify`; only in the form of 2025-07-08.
-                - `features`: jobs to run, or `required_jobs` in the form of 2023-11-22. Employers and platforms that do
-                  not support all of them are hidden. Needed unless `account_id` is given.
-                - `end_user_id`: your own id of the user, 1 to 255 characters; blanks at its ends are removed, as the
-                  server does. No personal data, as it is logged. Needed unless `account_id` is given.
-                - `account_id`: account to use again (On Demand Update).
-                - `employer_id`, `platform_id`: where to open Link; skips the search.
-                - `platform_type`: kind of platforms to find.
-                - `allocation`: target of a deposit switch; amounts are dollars here, not cents.
-                - `disable_direct_deposit_splitting`: whether to allow full switches only.
-                - `skip_intro_screen`: whether to skip the first screen.
-                - `language`: `en` or `es`.
-                - `document_uploads`, `deposit_forms`: `direct`, `fallback` or `disabled`.
-                - `tags`: your own, text to text.
-                - `end_user`: personal data that finds the user's platforms.
-                - `use_case`, `cards`, `reseller_customer_id`: only in the form of 2025-07-08.
+            org_name: App name shown in Link; 3 to 30 characters.
+            solution: Product that Link shows, such as `Verify`; only in the form of 2025-07-08.
+            features: Jobs to run, in the form of 2025-07-08. Employers and platforms that do not support all of them
+                are hidden. Needed unless `account_id` is given.
+            required_jobs: The same in the form of 2023-11-22.
+            end_user_id: Your own id of the user, 1 to 255 characters; blanks at its ends are removed, as the server
+                does. No personal data, as it is logged. Needed unless `account_id` is given.
+            account_id: Account to use again (On Demand Update).
+            employer_id: Employer to open Link at; skips the search.
+            platform_id: Platform to open Link at; skips the search.
+            platform_type: Kind of platforms to find; `merchant` only in the form of 2025-07-08.
+            allocation: Target of a deposit switch; amounts are dollars here, not cents. Here and below, a dict with the
+                fields of the class will do.
+            disable_direct_deposit_splitting: Whether to allow full switches only.
+            skip_intro_screen: Whether to skip the first screen.
+            language: `en` or `es`.
+            document_uploads: Route to document upload: `direct`, `fallback` or `disabled`.
+            deposit_forms: Route to the deposit form: `direct`, `fallback` or `disabled`.
+            tags: Your own, text to text.
+            end_user: Personal data that finds the user's platforms.
+            use_case: Where in the app Link is opened; only in the form of 2025-07-08.
+            cards: Cards for a bill switch; only in the form of 2025-07-08.
+            reseller_customer_id: For resellers, at most 40 characters; only in the form of 2025-07-08.
+            **misspelt: None. Any other name is refused, with the name that was probably meant.
 
         Raises:
             RequestError: Arguments that the server would refuse, all at once, or arguments of both forms.
         """
-        request, found = _request(arguments)
-        del arguments
-        _rules.refuse([*found, *problems(request)])
+        fields: dict[str, object] = {
+            "org_name": org_name,
+            "solution": solution,
+            "features": features,
+            "required_jobs": required_jobs,
+            "end_user_id": end_user_id,
+            "account_id": account_id,
+            "employer_id": employer_id,
+            "platform_id": platform_id,
+            "platform_type": platform_type,
+            "allocation": allocation,
+            "disable_direct_deposit_splitting": disable_direct_deposit_splitting,
+            "skip_intro_screen": skip_intro_screen,
+            "language": language,
+            "document_uploads": document_uploads,
+            "deposit_forms": deposit_forms,
+            "tags": tags,
+            "end_user": end_user,
+            "use_case": use_case,
+            "cards": cards,
+            "reseller_customer_id": reseller_customer_id,
+        }
+        request = _request(fields, misspelt)
         version = "2025-07-08" if isinstance(request, LinkTokenRequest) else "2023-11-22"
+        del org_name, end_user_id, reseller_customer_id, fields, misspelt
+        del allocation, tags, end_user, cards
         return await self._call(_CREATE, body=request, version=version)
 
     @deprecated("Gone since 2021-04-29: use create()")
     async def create_legacy(
         self,
         *,
-        job: LegacyJobName | str,
+        job: LegacyJobName,
         org_name: str,
         account_number: str,
         routing_number: str,
-        account_type: BankAccountType | str,
+        account_type: BankAccountType,
         account_name: str | None = None,
         amount: Decimal | None = None,
-        employer_id: str | None = None,
-        platform_id: str | None = None,
+        employer_id: Id | None = None,
+        platform_id: Id | None = None,
         disable_direct_deposit_splitting: bool = False,
         skip_exit_survey: bool = False,
     ) -> LinkToken:
@@ -164,43 +221,48 @@ class LinkTokenEndpoints(Endpoints):
             disable_direct_deposit_splitting: Whether to allow full switches only.
             skip_exit_survey: Whether to skip the survey at the end.
         """
-        request = LegacyLinkTokenRequest(
-            job=job,
-            org_name=org_name,
-            account_number=account_number,
-            routing_number=routing_number,
-            account_type=account_type,
-            account_name=account_name,
-            amount=amount,
-            employer_id=employer_id,
-            platform_id=platform_id,
-            disable_direct_deposit_splitting=disable_direct_deposit_splitting,
-            skip_exit_survey=skip_exit_survey,
-        )
-        del account_number, routing_number, account_name, amount
-        _rules.refuse(legacy_problems(request))
+        fields = {
+            "job": job,
+            "org_name": org_name,
+            "account_number": account_number,
+            "routing_number": routing_number,
+            "account_type": account_type,
+            "account_name": account_name,
+            "amount": amount,
+            "employer_id": employer_id,
+            "platform_id": platform_id,
+            "disable_direct_deposit_splitting": disable_direct_deposit_splitting,
+            "skip_exit_survey": skip_exit_survey,
+        }
+        request = _validation.request(LegacyLinkTokenRequest, fields, legacy_problems)
+        del account_number, routing_number, account_name, amount, fields
         return await self._call(_CREATE_LEGACY, body=request)
 
     @deprecated("Gone since 2021-04-29: use jobs.list(link_token_id=...)")
-    def list_jobs(self, link_token_id: str) -> Paged[Job]:
+    def list_jobs(self, link_token_id: Id) -> Paged[Job]:
         """List the jobs of one link token; one page holds them all."""
+        _, problem = id_text("link_token_id", link_token_id)
+        _validation.refuse(() if problem is None else (problem,))
         return self._paged(_LIST_JOBS, path={"token_id": link_token_id})
 
 
-def _request(arguments: Mapping[str, Any]) -> tuple[AnyLinkTokenRequest, list[str]]:
-    """Build the request in the form that the arguments choose, and say what no request can hold."""
-    given = {name: value for name, value in arguments.items() if value is not None}
-    found = [one for name in ("features", "required_jobs") for one in _rules.several(name, given.get(name))]
-    if isinstance(given.get("end_user_id"), str):
-        given["end_user_id"] = given["end_user_id"].strip()
-    for name in ("features", "required_jobs", "cards"):
-        if name in given:
-            given[name] = tuple(given[name])
-    newer = [name for name in _ONLY_2025 if name in given]
-    if not newer:
-        return LinkTokenRequest20231122(**given), found
-    if given.pop("required_jobs", None) is not None:
+def _request(fields: dict[str, object], misspelt: Iterable[str]) -> AnyLinkTokenRequest | RequestError:
+    """Build the request in the form that the arguments choose, or the error that says what no request can hold."""
+    found = [f"{name} is no argument{meant(name, fields)}" for name in misspelt]
+    newer = [name for name in _ONLY_2025 if fields[name] is not None]
+    if newer and fields["required_jobs"] is not None:
         names = " and ".join(newer)
         found.append(f"required_jobs must be left out where {names} is given; what it lists belongs into features")
-    given.setdefault("solution", "")  # for the rules to find
-    return LinkTokenRequest(**given), found
+    if fields["solution"] is None:
+        del fields["solution"]  # left out, not of a wrong type
+    user = text_of(fields["end_user_id"])
+    if user is not None:
+        fields["end_user_id"] = user.strip()
+    built: AnyLinkTokenRequest | RequestError
+    if newer:
+        built = _validation.request(LinkTokenRequest, fields, problems)
+    else:
+        built = _validation.request(LinkTokenRequest20231122, fields, problems)
+    if not found:
+        return built
+    return RequestError([*found, *built.problems] if isinstance(built, RequestError) else found)

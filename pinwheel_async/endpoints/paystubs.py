@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item, page
 from pinwheel_async._core.page import RefreshablePaginationMeta
 from pinwheel_async.endpoints._base import Endpoints
@@ -14,6 +15,7 @@ _LIST = page(
     Paystub,
     meta=RefreshablePaginationMeta,
     query=("from_pay_date", "to_pay_date", "cursor", "limit"),
+    kinds={"from_pay_date": date, "to_pay_date": date},
 )
 _GET = item("get_paystub", "GET", "/v1/accounts/{account_id}/paystubs/{paystub_id}", Paystub)
 
@@ -25,7 +27,7 @@ class PaystubEndpoints(Endpoints):
 
     def list(
         self,
-        account_id: str,
+        account_id: Id,
         *,
         from_pay_date: date | None = None,
         to_pay_date: date | None = None,
@@ -46,6 +48,6 @@ class PaystubEndpoints(Endpoints):
         query = {"from_pay_date": from_pay_date, "to_pay_date": to_pay_date, "cursor": cursor, "limit": limit}
         return self._paged(_LIST, path={"account_id": account_id}, query=query)
 
-    async def get(self, *, account_id: str, paystub_id: str) -> Paystub:
-        """Get one paystub. Its document's URL is made anew by each call and valid for 15 minutes."""
+    async def get(self, *, account_id: Id, paystub_id: Id) -> Paystub:
+        """Get one paystub. Each call makes a new URL of its document, valid for 15 minutes."""
         return await self._call(_GET, path={"account_id": account_id, "paystub_id": paystub_id})

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item, page
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.endpoints._paged import Paged
@@ -9,7 +10,11 @@ from pinwheel_async.models.enums import PlatformType
 from pinwheel_async.models.platform import Platform
 
 _LIST = page(
-    "list_platforms", "/v1/platforms", Platform, query=("include_esps", "type", "cursor", "limit", "last_updated")
+    "list_platforms",
+    "/v1/platforms",
+    Platform,
+    query=("include_esps", "type", "cursor", "limit", "last_updated"),
+    kinds={"include_esps": bool, "type": PlatformType, "last_updated": datetime},
 )
 _GET = item("get_platform", "GET", "/v1/platforms/{platform_id}", Platform)
 
@@ -23,7 +28,7 @@ class PlatformEndpoints(Endpoints):
         self,
         *,
         include_esps: bool | None = None,
-        type: PlatformType | str | None = None,
+        type: PlatformType | None = None,
         last_updated: datetime | None = None,
         limit: int | None = None,
         cursor: str | None = None,
@@ -46,6 +51,6 @@ class PlatformEndpoints(Endpoints):
         }
         return self._paged(_LIST, query=query)
 
-    async def get(self, platform_id: str) -> Platform:
+    async def get(self, platform_id: Id) -> Platform:
         """Get one platform."""
         return await self._call(_GET, path={"platform_id": platform_id})

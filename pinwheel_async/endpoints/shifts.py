@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import page
 from pinwheel_async._core.page import RefreshablePaginationMeta
 from pinwheel_async.endpoints._base import Endpoints
@@ -14,6 +15,7 @@ _LIST = page(
     Shift,
     meta=RefreshablePaginationMeta,
     query=("from_start_date", "to_start_date", "from_end_date", "to_end_date", "limit", "cursor"),
+    kinds={"from_start_date": date, "to_start_date": date, "from_end_date": date, "to_end_date": date},
 )
 
 
@@ -24,7 +26,7 @@ class ShiftEndpoints(Endpoints):
 
     def list(
         self,
-        account_id: str,
+        account_id: Id,
         *,
         from_start_date: date | None = None,
         to_start_date: date | None = None,

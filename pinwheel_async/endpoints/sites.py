@@ -4,10 +4,11 @@ from decimal import Decimal
 
 from typing_extensions import deprecated
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item
-from pinwheel_async.endpoints import _rules
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
-from pinwheel_async.endpoints._link_token_rules import legacy_problems
+from pinwheel_async.endpoints._link_token_validation import legacy_problems
 from pinwheel_async.models.enums import BankAccountType
 from pinwheel_async.models.legacy import LegacyJobName, LegacySite, LegacySiteRequest
 
@@ -23,15 +24,15 @@ class SiteEndpoints(Endpoints):
     async def create(
         self,
         *,
-        job: LegacyJobName | str,
+        job: LegacyJobName,
         org_name: str,
         account_number: str,
         routing_number: str,
-        account_type: BankAccountType | str,
+        account_type: BankAccountType,
         redirect_url: str,
         amount: Decimal | None = None,
-        employer_id: str | None = None,
-        platform_id: str | None = None,
+        employer_id: Id | None = None,
+        platform_id: Id | None = None,
         skip_exit_survey: bool = False,
         ttl: float = 900,
     ) -> LegacySite:
@@ -50,19 +51,19 @@ class SiteEndpoints(Endpoints):
             skip_exit_survey: Whether to skip the survey at the end.
             ttl: Seconds that the page lives, 900 to 1209600.
         """
-        request = LegacySiteRequest(
-            job=job,
-            org_name=org_name,
-            account_number=account_number,
-            routing_number=routing_number,
-            account_type=account_type,
-            redirect_url=redirect_url,
-            amount=amount,
-            employer_id=employer_id,
-            platform_id=platform_id,
-            skip_exit_survey=skip_exit_survey,
-            ttl=ttl,
-        )
-        del account_number, routing_number, redirect_url, amount
-        _rules.refuse(legacy_problems(request))
+        fields = {
+            "job": job,
+            "org_name": org_name,
+            "account_number": account_number,
+            "routing_number": routing_number,
+            "account_type": account_type,
+            "redirect_url": redirect_url,
+            "amount": amount,
+            "employer_id": employer_id,
+            "platform_id": platform_id,
+            "skip_exit_survey": skip_exit_survey,
+            "ttl": ttl,
+        }
+        request = _validation.request(LegacySiteRequest, fields, legacy_problems)
+        del account_number, routing_number, redirect_url, amount, fields
         return await self._call(_CREATE, body=request)

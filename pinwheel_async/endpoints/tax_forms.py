@@ -1,5 +1,6 @@
 """Tax forms of an account."""
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item, page
 from pinwheel_async._core.page import RefreshablePaginationMeta
 from pinwheel_async.endpoints._base import Endpoints
@@ -12,6 +13,7 @@ _LIST = page(
     TaxFormSummary,
     meta=RefreshablePaginationMeta,
     query=("from_year", "to_year", "cursor", "limit"),
+    kinds={"from_year": int, "to_year": int},
 )
 _GET = item(
     "get_tax_form",
@@ -19,6 +21,7 @@ _GET = item(
     "/v1/accounts/{account_id}/tax_forms/{tax_form_id}",
     TaxForm,
     query=("with_parsed_data",),
+    kinds={"with_parsed_data": bool},
 )
 
 
@@ -29,7 +32,7 @@ class TaxFormEndpoints(Endpoints):
 
     def list(
         self,
-        account_id: str,
+        account_id: Id,
         *,
         from_year: int | None = None,
         to_year: int | None = None,
@@ -48,7 +51,7 @@ class TaxFormEndpoints(Endpoints):
         query = {"from_year": from_year, "to_year": to_year, "cursor": cursor, "limit": limit}
         return self._paged(_LIST, path={"account_id": account_id}, query=query)
 
-    async def get(self, *, account_id: str, tax_form_id: str, with_parsed_data: bool | None = None) -> TaxForm:
+    async def get(self, *, account_id: Id, tax_form_id: Id, with_parsed_data: bool | None = None) -> TaxForm:
         """Get one tax form with its document. Every call is billed.
 
         Args:

@@ -1,5 +1,6 @@
 """Verification reports about an end user."""
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.models.verification_report import VerificationReportVOE, VerificationReportVOIE
@@ -15,10 +16,10 @@ class VerificationReportEndpoints(Endpoints):
 
     __slots__ = ()
 
-    async def get_voie(self, end_user_id: str) -> VerificationReportVOIE:
+    async def get_voie(self, end_user_id: Id) -> VerificationReportVOIE:
         """Get the verification of income and employment; amounts are minor units."""
         return await self._call(_GET_VOIE, path={"end_user_id": end_user_id})
 
-    async def get_voe(self, end_user_id: str) -> VerificationReportVOE:
+    async def get_voe(self, end_user_id: Id) -> VerificationReportVOE:
         """Get the verification of employment, which says nothing of income."""
         return await self._call(_GET_VOE, path={"end_user_id": end_user_id})

@@ -1,9 +1,10 @@
-"""Webhooks: where the API delivers events to. What receives them is `pinwheel_async.webhooks`."""
+"""Webhooks: URLs that the API delivers events to. The receiver is `pinwheel_async.webhooks`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
+from pinwheel_async._core.arguments import Id
 from pinwheel_async._core.endpoint import item, nothing, page
-from pinwheel_async.endpoints import _rules
+from pinwheel_async.endpoints import _validation
 from pinwheel_async.endpoints._base import Endpoints
 from pinwheel_async.endpoints._paged import Paged
 from pinwheel_async.models.webhook import (
@@ -40,10 +41,10 @@ class WebhookEndpoints(Endpoints):
         self,
         *,
         url: str,
-        enabled_events: Sequence[WebhookEventName | str],
-        version: WebhookVersion | str,
-        status: WebhookStatus | str = "active",
-        customer_id: str | None = None,
+        enabled_events: Collection[WebhookEventName],
+        version: WebhookVersion,
+        status: WebhookStatus = "active",
+        customer_id: Id | None = None,
     ) -> Webhook:
         """Subscribe a URL to events.
 
@@ -58,24 +59,28 @@ class WebhookEndpoints(Endpoints):
         Raises:
             RequestError: The URL is not https, or no event is named.
         """
-        _rules.refuse([*_rules.https("url", url), *_event_names(enabled_events)])
-        request = WebhookRequest(
-            url=url, status=status, enabled_events=tuple(enabled_events), version=version, customer_id=customer_id
-        )
+        fields = {
+            "url": url,
+            "status": status,
+            "enabled_events": enabled_events,
+            "version": version,
+            "customer_id": customer_id,
+        }
+        request = _validation.request(WebhookRequest, fields, _problems)
         return await self._call(_CREATE, body=request)
 
-    async def get(self, webhook_id: str) -> Webhook:
+    async def get(self, webhook_id: Id) -> Webhook:
         """Get one webhook."""
         return await self._call(_GET, path={"webhook_id": webhook_id})
 
     async def update(
         self,
-        webhook_id: str,
+        webhook_id: Id,
         *,
         url: str | None = None,
-        status: WebhookStatus | str | None = None,
-        enabled_events: Sequence[WebhookEventName | str] | None = None,
-        customer_id: str | None = None,
+        status: WebhookStatus | None = None,
+        enabled_events: Collection[WebhookEventName] | None = None,
+        customer_id: Id | None = None,
     ) -> Webhook:
         """Change what is given and leave the rest as it is. The version cannot be changed.
 
@@ -89,22 +94,16 @@ class WebhookEndpoints(Endpoints):
         Raises:
             RequestError: The URL is not https, or no event is named.
         """
-        _rules.refuse(
-            [
-                *(() if url is None else _rules.https("url", url)),
-                *(() if enabled_events is None else _event_names(enabled_events)),
-            ]
-        )
-        events = None if enabled_events is None else tuple(enabled_events)
-        request = WebhookUpdateRequest(url=url, status=status, enabled_events=events, customer_id=customer_id)
+        fields = {"url": url, "status": status, "enabled_events": enabled_events, "customer_id": customer_id}
+        request = _validation.request(WebhookUpdateRequest, fields, _problems)
         return await self._call(_UPDATE, path={"webhook_id": webhook_id}, body=request)
 
-    async def delete(self, webhook_id: str) -> None:
+    async def delete(self, webhook_id: Id) -> None:
         """Delete a webhook: no event is delivered there any more."""
         await self._call(_DELETE, path={"webhook_id": webhook_id})
 
 
-def _event_names(events: Sequence[str]) -> Iterator[str]:
-    yield from _rules.several("enabled_events", events)
-    if not events:
+def _problems(request: WebhookRequest | WebhookUpdateRequest) -> Iterator[str]:
+    yield from _validation.https("url", request.url)
+    if request.enabled_events == ():
         yield "enabled_events must name at least one event"

@@ -1,4 +1,4 @@
-"""What webhooks say: one class per event, one family per file.
+"""Webhook events: one class per event, one family per file.
 
 A handler may be registered for an event (`PaystubsFullySynced`), for a family (`PaystubsEvent`, `AccountEvent`), or for
 everything (`Event`). A delivery's payload is flat in its event: `event.account_id`, `event.outcome`, `event.params`.

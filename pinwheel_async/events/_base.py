@@ -1,13 +1,15 @@
-"""What all events have in common, and the register of their names."""
+"""Base classes of the events, and the registry of events by name."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model, Timestamp, Year
+from pinwheel_async._core.fields import Timestamp, Year, attributes, is_object
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import DocumentType
 from pinwheel_async.models.job import JobOutcome
 from pinwheel_async.products import Product
@@ -43,7 +45,7 @@ JobErrorType: TypeAlias = Literal[
 
 @frozen(kw_only=True, repr=False)
 class Event(Model):
-    """What one webhook delivery says: the base of all events. A handler of this class gets every event.
+    """One event, as a webhook delivery brings it: the base of all events. A handler of this class gets every event.
 
     Deliveries come at least once and in no promised order; `event_id` is the same in every repetition.
     """
@@ -60,6 +62,29 @@ class Event(Model):
     event: str = ""
     """Name of the event as it was sent; for an event under a name that guides misspell, not the one in `NAME`."""
 
+    def _to_document(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Return the JSON object of a delivery: event id, name and payload."""
+        envelope = {"event_id": fields.pop("event_id", ""), "event": fields.pop("event", "") or self.NAME}
+        extra = fields.pop("extra", {})
+        return {**envelope, "payload": {**fields, **extra}}
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> "tuple[type[Event], Any, str] | str":
+        event_id, name, payload = document.get("event_id") or "", document.get("event"), document.get("payload")
+        if not isinstance(name, str):
+            return "an event without its name"
+        kind: Any = class_of(name) or UnknownEvent
+        if not issubclass(kind, cls):
+            return f"not an event of the class {cls.__name__}"
+        if kind is UnknownEvent:
+            return kind, {"event_id": event_id, "event": name, "payload": payload}, ""
+        if is_object(payload):
+            said, documented = payload, documented_keys(kind)
+            payload = {**said, "event_id": event_id, "event": name}
+            if documented is not None:
+                payload["extra"] = {key: value for key, value in said.items() if key not in documented}
+        return kind, payload, "payload"
+
 
 @frozen(kw_only=True, repr=False)
 class UnknownEvent(Event):
@@ -67,6 +92,9 @@ class UnknownEvent(Event):
 
     payload: Mapping[str, Any] = field(factory=dict[str, Any])
     """What the event says, as plain JSON values."""
+
+    def _to_document(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return fields
 
 
 @frozen(kw_only=True, repr=False)
@@ -149,6 +177,9 @@ class Changed(Model):
 
 E = TypeVar("E", bound=Event)
 
+_ENVELOPE = frozenset({"event_id", "event", "extra"})
+"""Fields that do not come from the payload."""
+
 _BY_NAME: dict[str, type[Event]] = {}
 
 EVENTS: Mapping[str, type[Event]] = MappingProxyType(_BY_NAME)
@@ -183,5 +214,12 @@ def event(name: str) -> Callable[[type[E]], type[E]]:
 
 
 def class_of(name: str) -> type[Event] | None:
-    """Return the class of an event by its name, or by a name that guides use for it; None if nobody knows it."""
+    """Return the class of an event by its name, or by a name that guides use for it; None if it is not known."""
     return _BY_NAME.get(name) or _BY_NAME.get(ALIASES.get(name, ""))
+
+
+@cache
+def documented_keys(kind: Any) -> frozenset[str] | None:
+    """Return the keys that the payload of an event is documented to have; None if that is all of them."""
+    names = frozenset(attribute.name for attribute in attributes(kind))
+    return names - _ENVELOPE if "extra" in names else None

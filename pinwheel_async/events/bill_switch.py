@@ -4,7 +4,8 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
+from pinwheel_async._core.fields import MinorUnits, Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import JobEvent, JobName, event
 from pinwheel_async.models.job import BillDetectionMethod, BillFrequency, BillPaymentType, JobMerchantPayment
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model
+from pinwheel_async._core.fields import MinorUnits
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import JobEvent, JobName, event
 from pinwheel_async.models.enums import AllocationType
 from pinwheel_async.models.job import JobAllocationTarget, SwitchAction

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp, Year
+from pinwheel_async._core.fields import Timestamp, Year
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import EndUserEvent, JobErrorType, JobName, event
 from pinwheel_async.models.enums import DocumentType
 from pinwheel_async.models.job import JobOutcome

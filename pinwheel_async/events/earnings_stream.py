@@ -1,4 +1,4 @@
-"""The earnings stream of an end user."""
+"""Earnings stream of an end user."""
 
 from collections.abc import Mapping
 from typing import Any

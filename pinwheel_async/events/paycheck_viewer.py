@@ -1,4 +1,4 @@
-"""The paycheck viewer."""
+"""Paycheck viewer."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Paystubs: batches as they come in, and the marks that their history has reached."""
+"""Paystubs: batches as they come in, and how far their history is synced."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import Changed, JobEvent, JobName, event
 from pinwheel_async.models.enums import DocumentType
 from pinwheel_async.models.job import SyncStatus

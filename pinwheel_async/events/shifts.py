@@ -1,10 +1,10 @@
-"""Shifts: batches as they come in, and the marks that their history has reached."""
+"""Shifts: batches as they come in, and how far their history is synced."""
 
 from typing import ClassVar
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import Changed, JobEvent, JobName, event
 from pinwheel_async.models.job import SyncStatus
 from pinwheel_async.products import Product

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model, Year
+from pinwheel_async._core.fields import Year
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import Changed, JobEvent, JobName, event
 from pinwheel_async.models.enums import DocumentType
 from pinwheel_async.products import Product

@@ -4,7 +4,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.events._base import EndUserEvent, event
 
 ReportStatus: TypeAlias = Literal["available", "unavailable"]
@@ -36,7 +37,7 @@ class ReportsAvailability(Model):
 @event("verification_reports.refreshed")
 @frozen(kw_only=True, repr=False)
 class VerificationReportsRefreshed(EndUserEvent):
-    """The verification reports of an end user, over all accounts, were made anew."""
+    """The verification reports of an end user, over all accounts, were made again."""
 
     availability: ReportsAvailability
     """Which reports can be fetched."""

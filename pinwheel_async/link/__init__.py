@@ -1,6 +1,6 @@
-"""What Link, the modal in the browser, tells a page through its callbacks, for pages that pass it on to their server.
+"""Link events: what the modal in the browser tells a page through its callbacks, and the page passes on to its server.
 
-Nothing here is signed: whoever holds the page can send anything. Use it to follow a session or to ask better questions,
+Nothing here is signed: the user of the page can send anything. Use it to follow a session or to ask better questions,
 and webhooks to learn what is true: a job that ends after the user left is seen through webhooks alone. Do not confuse
 these events (`bill_added`) with those of webhooks (`bill.added`).
 
@@ -54,6 +54,7 @@ from pinwheel_async.link.session import (
     LinkErrorType,
     LinkExit,
     LinkIncorrectPlatformGiven,
+    LinkInputRequired,
     LinkJob,
     LinkLogin,
     LinkLoginAttempt,
@@ -105,6 +106,7 @@ __all__ = [
     "LinkIncorrectPlatformGiven",
     "LinkInputAllocation",
     "LinkInputAmount",
+    "LinkInputRequired",
     "LinkJob",
     "LinkLogin",
     "LinkLoginAttempt",

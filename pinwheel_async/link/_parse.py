@@ -1,17 +1,15 @@
-"""From what a page passed on to the event that Link reported."""
+"""Parser of Link events: from what a page passed on to the event that Link reported."""
 
-from typing import Any
+from typing import Any, cast
 
-from pinwheel_async._core.exact import Walk
-from pinwheel_async._core.fields import attributes, is_object, wire_name
-from pinwheel_async._core.lenient import structure
+from pinwheel_async._core.converter import structure
+from pinwheel_async._core.scalars import Diagnostics, StopReading
+from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import DecodeError
 from pinwheel_async.link._base import LINK_EVENTS, LinkEvent, UnknownLinkEvent
 
-_RENAMED = {"screen_name": "screenName"}
-"""Keys that the documentation calls otherwise than Link does."""
 
-
+@without_locals
 def parse_link_event(name: str, payload: Any = None) -> LinkEvent:
     """Read an event of Link; a name that is not known gives an `UnknownLinkEvent`.
 
@@ -25,21 +23,14 @@ def parse_link_event(name: str, payload: Any = None) -> LinkEvent:
     kind = LINK_EVENTS.get(name.lower())
     if kind is None:
         return UnknownLinkEvent(name=name, payload=payload)
-    walk = Walk()
-    event: LinkEvent = _read({} if payload is None else payload, kind, walk)
-    if walk.problems:
-        raise DecodeError(where=f"Link event {kind.NAME}", paths=walk.problems)
-    return event
-
-
-def _read(payload: Any, kind: type[LinkEvent], walk: Walk) -> Any:
-    if is_object(payload):
-        documented = {wire_name(attribute) for attribute in attributes(kind)} - {"extra"}
-        known = {key: payload[key] for key in documented if key in payload}
-        known |= {new: payload[old] for old, new in _RENAMED.items() if new in documented - {*known} and old in payload}
-        extra = {key: value for key, value in payload.items() if _RENAMED.get(key, key) not in known}
-        payload = {**known, "extra": extra}
+    diagnostics = Diagnostics()
+    event: Any = None
     try:
-        return structure(payload, kind, walk, "payload")
+        event = structure({"event": name, "payload": payload}, kind, diagnostics)
+    except StopReading:
+        pass
     except RecursionError:
-        return walk.refuse("nested too deeply")
+        diagnostics.problems.append("payload: nested too deeply")
+    if diagnostics.problems:
+        raise DecodeError(where=f"Link event {kind.NAME}", paths=diagnostics.problems)
+    return cast("LinkEvent", event)

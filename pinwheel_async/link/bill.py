@@ -1,10 +1,11 @@
-"""Bills and their switches, in Link v3 and v4. What is known of these comes from a native SDK's type declarations."""
+"""Bills and their switches, in Link v3 and v4. Their fields are taken from a native SDK's type declarations."""
 
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model
+from pinwheel_async._core.fields import MinorUnits
+from pinwheel_async._core.model import Model
 from pinwheel_async.link._base import LinkEvent, link_event
 from pinwheel_async.models.job import BillFrequency
 
@@ -29,6 +30,8 @@ class LinkBillEvent(LinkEvent):
     is_integrated_switch: bool | None = field(default=None, metadata={"wire": "isIntegratedSwitch"})
     """True if Pinwheel acts, false if the user is guided. In switches and cancellations, and in Link v3's
     `bill_removed`."""
+    is_guided_switch: bool | None = field(default=None, metadata={"wire": "isGuidedSwitch"})
+    """True if the user is guided, false if Pinwheel acts. In Link v2 and v3; null from v4 on."""
 
 
 @frozen(kw_only=True, repr=False)

@@ -1,11 +1,11 @@
-"""What the user enters and uploads: shares of the pay, cards, documents, deposit forms."""
+"""User input: shares of the pay, cards, documents, deposit forms."""
 
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 from pinwheel_async.link._base import LinkEvent, link_event
 from pinwheel_async.models.enums import AllocationType, BankAccountType
 from pinwheel_async.models.job import SwitchAction

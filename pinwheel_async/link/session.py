@@ -1,10 +1,10 @@
-"""The course of a session: opened, searched, logged in, succeeded or failed, closed."""
+"""Session events: opened, searched, logged in, succeeded or failed, closed."""
 
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 from pinwheel_async.link._base import LinkEvent, link_event
 from pinwheel_async.link.deposit import LinkAllocation, LinkAmount
 from pinwheel_async.models.job import SwitchAction
@@ -108,6 +108,12 @@ class LinkLogin(LinkEvent):
     """Account; `account_id` of webhook events."""
     platform_id: str = field(metadata={"wire": "platformId"})
     """Platform of the account."""
+
+
+@link_event("input_required")
+@frozen(kw_only=True, repr=False)
+class LinkInputRequired(LinkEvent):
+    """The user has to put something in. Only some native SDKs send it; whatever comes with it is in `extra`."""
 
 
 @link_event("screen_transition")

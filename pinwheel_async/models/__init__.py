@@ -1,11 +1,12 @@
-"""What the API returns and accepts: frozen values, one noun per file.
+"""Models of what the API returns and accepts: frozen values, one noun per file.
 
 Importing this package imports none of those files; a name brings its file in when it is first asked for. Every enum is
 open: fields are typed `JobType | str`, so that a value the API adds later still fits.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pinwheel_async import _lazy
 
 if TYPE_CHECKING:
     from pinwheel_async._core.fields import MinorUnits, Timestamp, Year
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
         PlatformType,
         TimeOffCategory,
     )
-    from pinwheel_async.models.error import ErrorBody, ErrorEnvelope, ErrorField, ErrorType
+    from pinwheel_async.models.error import ErrorType
     from pinwheel_async.models.identity import Address, Country, Identity, PhoneNumber, PhoneNumberType
     from pinwheel_async.models.income import Income
     from pinwheel_async.models.job import (
@@ -66,28 +67,17 @@ if TYPE_CHECKING:
         Job,
         JobAllocation,
         JobAllocationTarget,
-        JobLegacy,
         JobMerchantPayment,
         JobOutcome,
         JobParams,
-        JobParamsLegacy,
         SwitchAction,
         SyncStatus,
     )
     from pinwheel_async.models.legacy import (
-        LegacyEmployer,
-        LegacyJob,
         LegacyJobName,
-        LegacyJobOutcome,
-        LegacyJobParams,
-        LegacyLinkToken,
         LegacyLinkTokenRequest,
-        LegacyPlatform,
-        LegacySearchResult,
         LegacySite,
         LegacySiteRequest,
-        LegacyWebhook,
-        LegacyWebhookRequest,
     )
     from pinwheel_async.models.link_token import (
         AllocationRequestType,
@@ -167,14 +157,11 @@ if TYPE_CHECKING:
     )
     from pinwheel_async.models.webhook import (
         Webhook,
-        WebhookEvent,
         WebhookEventName,
         WebhookRequest,
-        WebhookRequest20220909,
         WebhookStatus,
         WebhookUpdateRequest,
         WebhookVersion,
-        WebhookVersion20220909,
     )
 
 # fmt: off
@@ -188,29 +175,26 @@ __all__ = [
     "Country", "Currency", "Deduction", "DeductionCategory", "DeductionType", "DepositAccountType",
     "DirectDepositAllocation", "DirectDepositAllocations", "Document", "DocumentFraud", "DocumentType", "Earning",
     "EarningCategory", "EarningsStreamEarning", "EarningsStreamPayout", "Employer", "Employment",
-    "EmploymentStatus", "EmploymentType", "EndUserDocument", "ErrorBody", "ErrorEnvelope", "ErrorField",
-    "ErrorType", "FieldWarning", "FieldWarningStatus", "FraudStatus", "FreshnessPaginationMeta", "Identity",
-    "Income", "Job", "JobAllocation", "JobAllocationTarget", "JobLegacy", "JobMerchantPayment", "JobOutcome",
-    "JobParams", "JobParamsLegacy", "JobType", "Language", "LegacyEmployer", "LegacyJob", "LegacyJobName",
-    "LegacyJobOutcome", "LegacyJobParams", "LegacyLinkToken", "LegacyLinkTokenRequest", "LegacyPlatform",
-    "LegacySearchResult", "LegacySite", "LegacySiteRequest", "LegacyWebhook", "LegacyWebhookRequest", "LinkToken",
-    "LinkTokenAllocation", "LinkTokenBankAccount", "LinkTokenCard", "LinkTokenEndUser", "LinkTokenRequest",
-    "LinkTokenRequest20231122", "ListMeta", "MerchantCategory", "MinorUnits", "Mode", "MonitoringStatus", "NetPay",
-    "PaginationMeta", "PayFrequency", "PayoutStatus", "Paystub", "PhoneNumber", "PhoneNumberType", "Platform",
-    "PlatformMatching", "PlatformType", "PlatformType20231122", "RefreshableMeta", "RefreshablePaginationMeta",
-    "RequiredJob", "SandboxMonitoringStatus", "SandboxMonitoringStatusRequest", "SearchResult", "SearchResultType",
-    "Shift", "ShiftEarning", "ShiftTimestamp", "ShiftType", "Solution", "SwitchAction", "SyncStatus", "Tax",
-    "TaxCategory", "TaxForm", "TaxFormSummary", "TaxFormType", "TaxFormW2", "TimeOff", "TimeOffCategory",
-    "Timestamp", "UploadRoute", "UploadedBankStatement", "UploadedBankStatementAccount",
-    "UploadedBankStatementTransaction", "UploadedDeduction", "UploadedDocumentApplicant", "UploadedEarning",
-    "UploadedPaystub", "UploadedPaystubEmployee", "UploadedPaystubEmployer", "UploadedSSIAwardLetter",
-    "UploadedTax", "UploadedTimeOff", "UploadedW2", "UsState", "UseCase", "UserRole",
-    "VerificationReportAnnualIncome", "VerificationReportEarningsYtd", "VerificationReportEmployee",
-    "VerificationReportEmployeeName", "VerificationReportEmployment", "VerificationReportIncome",
-    "VerificationReportIncomeAndEmployment", "VerificationReportPaystub", "VerificationReportType",
-    "VerificationReportVOE", "VerificationReportVOIE", "W2Box12", "W2Box13", "W2Box15To20", "W2BoxC", "Webhook",
-    "WebhookEvent", "WebhookEventName", "WebhookRequest", "WebhookRequest20220909", "WebhookStatus",
-    "WebhookUpdateRequest", "WebhookVersion", "WebhookVersion20220909", "Year",
+    "EmploymentStatus", "EmploymentType", "EndUserDocument", "ErrorType", "FieldWarning", "FieldWarningStatus",
+    "FraudStatus", "FreshnessPaginationMeta", "Identity", "Income", "Job", "JobAllocation", "JobAllocationTarget",
+    "JobMerchantPayment", "JobOutcome", "JobParams", "JobType", "Language", "LegacyJobName",
+    "LegacyLinkTokenRequest", "LegacySite", "LegacySiteRequest", "LinkToken", "LinkTokenAllocation",
+    "LinkTokenBankAccount", "LinkTokenCard", "LinkTokenEndUser", "LinkTokenRequest", "LinkTokenRequest20231122",
+    "ListMeta", "MerchantCategory", "MinorUnits", "Mode", "MonitoringStatus", "NetPay", "PaginationMeta",
+    "PayFrequency", "PayoutStatus", "Paystub", "PhoneNumber", "PhoneNumberType", "Platform", "PlatformMatching",
+    "PlatformType", "PlatformType20231122", "RefreshableMeta", "RefreshablePaginationMeta", "RequiredJob",
+    "SandboxMonitoringStatus", "SandboxMonitoringStatusRequest", "SearchResult", "SearchResultType", "Shift",
+    "ShiftEarning", "ShiftTimestamp", "ShiftType", "Solution", "SwitchAction", "SyncStatus", "Tax", "TaxCategory",
+    "TaxForm", "TaxFormSummary", "TaxFormType", "TaxFormW2", "TimeOff", "TimeOffCategory", "Timestamp",
+    "UploadRoute", "UploadedBankStatement", "UploadedBankStatementAccount", "UploadedBankStatementTransaction",
+    "UploadedDeduction", "UploadedDocumentApplicant", "UploadedEarning", "UploadedPaystub",
+    "UploadedPaystubEmployee", "UploadedPaystubEmployer", "UploadedSSIAwardLetter", "UploadedTax",
+    "UploadedTimeOff", "UploadedW2", "UsState", "UseCase", "UserRole", "VerificationReportAnnualIncome",
+    "VerificationReportEarningsYtd", "VerificationReportEmployee", "VerificationReportEmployeeName",
+    "VerificationReportEmployment", "VerificationReportIncome", "VerificationReportIncomeAndEmployment",
+    "VerificationReportPaystub", "VerificationReportType", "VerificationReportVOE", "VerificationReportVOIE",
+    "W2Box12", "W2Box13", "W2Box15To20", "W2BoxC", "Webhook", "WebhookEventName", "WebhookRequest", "WebhookStatus",
+    "WebhookUpdateRequest", "WebhookVersion", "Year",
 ]
 
 _NAMES = {
@@ -231,16 +215,13 @@ _NAMES = {
     "models.enums":
         "AllocationType BankAccountType CompanyJobType CompensationUnit Currency DocumentType EarningCategory "
         "EmploymentStatus JobType Language Mode PayFrequency PlatformType TimeOffCategory",
-    "models.error": "ErrorBody ErrorEnvelope ErrorField ErrorType",
+    "models.error": "ErrorType",
     "models.identity": "Address Country Identity PhoneNumber PhoneNumberType",
     "models.income": "Income",
     "models.job":
-        "BillDetectionMethod BillFrequency BillPaymentType Job JobAllocation JobAllocationTarget JobLegacy "
-        "JobMerchantPayment JobOutcome JobParams JobParamsLegacy SwitchAction SyncStatus",
-    "models.legacy":
-        "LegacyEmployer LegacyJob LegacyJobName LegacyJobOutcome LegacyJobParams LegacyLinkToken "
-        "LegacyLinkTokenRequest LegacyPlatform LegacySearchResult LegacySite LegacySiteRequest LegacyWebhook "
-        "LegacyWebhookRequest",
+        "BillDetectionMethod BillFrequency BillPaymentType Job JobAllocation JobAllocationTarget JobMerchantPayment "
+        "JobOutcome JobParams SwitchAction SyncStatus",
+    "models.legacy": "LegacyJobName LegacyLinkTokenRequest LegacySite LegacySiteRequest",
     "models.link_token":
         "AllocationRequestType LinkToken LinkTokenAllocation LinkTokenBankAccount LinkTokenCard LinkTokenEndUser "
         "LinkTokenRequest LinkTokenRequest20231122 PlatformMatching PlatformType20231122 RequiredJob Solution "
@@ -259,11 +240,9 @@ _NAMES = {
     "models.verification_report":
         "VerificationReportAnnualIncome VerificationReportEarningsYtd VerificationReportEmployee "
         "VerificationReportEmployeeName VerificationReportEmployment VerificationReportIncome "
-        "VerificationReportIncomeAndEmployment VerificationReportPaystub VerificationReportType "
-        "VerificationReportVOE VerificationReportVOIE",
-    "models.webhook":
-        "Webhook WebhookEvent WebhookEventName WebhookRequest WebhookRequest20220909 WebhookStatus "
-        "WebhookUpdateRequest WebhookVersion WebhookVersion20220909",
+        "VerificationReportIncomeAndEmployment VerificationReportPaystub VerificationReportType VerificationReportVOE "
+        "VerificationReportVOIE",
+    "models.webhook": "Webhook WebhookEventName WebhookRequest WebhookStatus WebhookUpdateRequest WebhookVersion",
 }
 """The names that each file gives to this package."""
 # fmt: on
@@ -271,14 +250,4 @@ _NAMES = {
 _HOMES = {name: f"pinwheel_async.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
-
-    def __getattr__(name: str) -> object:
-        """Import `name` from its file and keep it here, so that this runs once per name."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
-
-    def __dir__() -> list[str]:
-        """List the public names."""
-        return sorted(__all__)
+    __getattr__, __dir__ = _lazy.attach(__name__, _HOMES)

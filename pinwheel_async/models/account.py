@@ -5,7 +5,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 
 MonitoringStatus: TypeAlias = Literal["active", "degraded", "user_action_required", "customer_disabled", "unavailable"]
 """State of the background monitoring of an account."""

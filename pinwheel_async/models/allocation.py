@@ -1,10 +1,11 @@
-"""How an account splits its pay between bank accounts today."""
+"""Direct deposit allocations: how the pay of an account is split between bank accounts today."""
 
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
+from pinwheel_async._core.fields import MinorUnits, Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import AllocationType, Currency
 
 DepositAccountType: TypeAlias = Literal["checking", "savings", "debit_card", "pay_card"]

@@ -1,10 +1,10 @@
-"""Leaving Bill Navigator."""
+"""Bill Navigator: the request to deactivate or terminate an end user."""
 
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 
 BillNavigatorAction: TypeAlias = Literal["deactivate", "terminate", "deactivated", "terminated"]
 """What to do with an end user's Bill Navigator."""
@@ -14,7 +14,7 @@ BillNavigatorAction: TypeAlias = Literal["deactivate", "terminate", "deactivated
 class BillNavigatorStatusRequest(Model):
     """Changes the Bill Navigator status of an end user. New in 2025-07-08."""
 
-    action: BillNavigatorAction | str
+    action: BillNavigatorAction
     """`deactivated`: the user can come back. `terminated`: for good. The schema takes the other two values, too; the
     text does not name them."""
     reason: str | None = None

@@ -5,7 +5,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
+from pinwheel_async._core.fields import MinorUnits, Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import CompensationUnit, Currency, EmploymentStatus, Language, Mode, PayFrequency
 from pinwheel_async.models.identity import Address, PhoneNumber
 
@@ -48,13 +49,13 @@ class CompanyConnectLinkTokenRequest(Model):
 
     org_name: str
     """App name shown in Link; 3 to 30 characters."""
-    required_jobs: tuple[CompanyConnectJob | str, ...] | None = None
+    required_jobs: tuple[CompanyConnectJob, ...] | None = None
     """Jobs to run; platforms that lack one of them are hidden."""
     skip_intro_screen: bool = False
     """Whether to skip the first screen of Link."""
     platform_id: str | None = None
     """Platform to open Link at."""
-    language: Language | str = "en"
+    language: Language = "en"
     """Language of Link."""
     company_connect: CompanyConnectOptions | None = None
     """Company connection to tie the token to."""

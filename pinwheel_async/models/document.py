@@ -4,7 +4,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 
 FieldWarningStatus: TypeAlias = Literal["unparsable"]
 """Why a field has a warning."""

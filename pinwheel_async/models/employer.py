@@ -4,7 +4,8 @@ from decimal import Decimal
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import CompanyJobType, JobType
 
 

@@ -1,10 +1,11 @@
-"""Where the owner of an account works."""
+"""Employment of the owner of an account."""
 
 from datetime import date
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import EmploymentStatus
 from pinwheel_async.models.identity import Address, PhoneNumber
 

@@ -5,7 +5,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.document import Document, FieldWarning
 from pinwheel_async.models.enums import DocumentType
 from pinwheel_async.models.tax_form import TaxFormW2

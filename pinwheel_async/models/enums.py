@@ -1,4 +1,4 @@
-"""Names for the values that more than one noun uses; each is open: the API may send a value not listed here."""
+"""Enums that more than one model uses; each is open: the API may send a value that is not listed here."""
 
 from typing import Literal, TypeAlias
 

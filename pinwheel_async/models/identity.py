@@ -1,11 +1,12 @@
-"""Who the owner of an account is, with addresses and phone numbers."""
+"""Identity of the owner of an account, with addresses and phone numbers."""
 
 from datetime import date
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 
 Country: TypeAlias = Literal["US"]
 """Country code; the documentation knows one value."""

@@ -1,8 +1,9 @@
-"""What the owner of an account is paid."""
+"""Income of the owner of an account: the rate of pay."""
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
+from pinwheel_async._core.fields import MinorUnits, Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import CompensationUnit, Currency, PayFrequency
 
 

@@ -1,11 +1,13 @@
-"""Jobs started from Link, in today's shape and in the one used before 2023-11-22."""
+"""Jobs started from Link, in the shape since 2023-11-22; older answers are lifted to it."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year
+from pinwheel_async._core.fields import MinorUnits, Timestamp, Year
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import AllocationType, BankAccountType, DocumentType, JobType
 
 JobOutcome: TypeAlias = Literal["pending", "error", "success"]
@@ -54,8 +56,9 @@ class JobAllocation(Model):
 
     type: AllocationType | str | None = None
     """How the share is expressed."""
-    value: int | None = None
-    """Whole percent or whole amount, depending on `type`; whether an amount is cents or dollars is (unverified)."""
+    value: Decimal | None = None
+    """Percent or amount, depending on `type`. Whether an amount is cents or dollars is (unverified): the schema says
+    whole number, and the Link token that asks for it takes dollars with decimals."""
     target: JobAllocationTarget | None = None
     """Account that receives the share."""
 
@@ -145,82 +148,6 @@ class Job(Model):
     error_type: str | None = None
     """Broad class of the error when `outcome` is `error`."""
     params: JobParams | None = None
-    """Parameters of the job."""
-    account_id: str | None = None
-    """Account that the job belongs to."""
-
-
-@frozen(kw_only=True, repr=False)
-class JobParamsLegacy(Model):
-    """Parameters and counters of a job in the shape used before 2023-11-22: an amount, no allocation."""
-
-    batch_size: int | None = None
-    """Paystubs per batch."""
-    batch_number: int | None = None
-    """Batch to process."""
-    total_employees: int | None = None
-    """Employees in the company."""
-    document_type: DocumentType | str | None = None
-    """Kind of document."""
-    pay_date: str | None = None
-    """Day the pay arrives, as text."""
-    year: Year | None = None
-    """Calendar or tax year."""
-    count: int | None = None
-    """Number of objects that the job fetched."""
-    from_pay_date: date | None = None
-    """Earliest pay date fetched."""
-    to_pay_date: date | None = None
-    """Latest pay date fetched."""
-    has_potential_paystubs_documents: bool | None = None
-    """Whether a job for the paystub documents will be tried."""
-    sync_status: SyncStatus | str | None = None
-    """Whether the sync is finished."""
-    bill_id: str | None = None
-    """Recurring bill; the id in `bill.*` events."""
-    type: BillPaymentType | str | None = None
-    """Means of payment of a bill switch."""
-    payment: JobMerchantPayment | None = None
-    """Means of payment that was changed."""
-    frequency: BillFrequency | str | None = None
-    """How often the bill is paid."""
-    next_payment_date: Timestamp | None = None
-    """Next payment, if known."""
-    next_payment_amount_cents: MinorUnits | None = None
-    """Expected next payment, in cents."""
-    is_integrated_switch: bool | None = None
-    """Whether the switch is integrated (true) or guided (false)."""
-    is_integrated_cancellation: bool | None = None
-    """Whether the cancellation is integrated (true) or guided (false)."""
-    detection_method: BillDetectionMethod | str | None = None
-    """How the bill was found."""
-    reported_platform_name: str | None = None
-    """Name of a merchant that Pinwheel does not track."""
-    reserved_platform_id: str | None = None
-    """Id the merchant would get if it were tracked later."""
-    amount: MinorUnits | None = None
-    """Amount per paycheck of a deposit switch, in cents (unverified)."""
-
-
-@frozen(kw_only=True, repr=False)
-class JobLegacy(Model):
-    """A job in the shape used before 2023-11-22; no endpoint of the newest version returns it."""
-
-    id: str
-    """Id of the job."""
-    name: JobType | str
-    """What the job does."""
-    timestamp: Timestamp
-    """When the job finished."""
-    outcome: JobOutcome | str
-    """How the job ended, or that it is pending."""
-    link_token_id: str
-    """Link token that started the job."""
-    error_code: str | None = None
-    """Specific error when `outcome` is `error`."""
-    error_type: str | None = None
-    """Broad class of the error when `outcome` is `error`."""
-    params: JobParamsLegacy | None = None
     """Parameters of the job."""
     account_id: str | None = None
     """Account that the job belongs to."""

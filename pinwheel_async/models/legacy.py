@@ -1,27 +1,22 @@
-"""Objects of the time before 2021-04-29, without version header: bare, flat, and deprecated."""
+"""Legacy calls from before 2021-04-29, deprecated: flat bodies, and answers without envelope."""
 
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
-from pinwheel_async.models.enums import BankAccountType, CompanyJobType, JobType, Mode
-from pinwheel_async.models.search import SearchResultType
-from pinwheel_async.models.webhook import WebhookStatus
+from pinwheel_async._core.model import Model
+from pinwheel_async.models.enums import BankAccountType
 
 LegacyJobName: TypeAlias = Literal["direct_deposit_switch", "direct_deposit_payment"]
 """The two jobs of that time."""
-
-LegacyJobOutcome: TypeAlias = Literal["success", "error"]
-"""How a job ended."""
 
 
 @frozen(kw_only=True, repr=False)
 class LegacyLinkTokenRequest(Model):
     """Asks for a link token with one job."""
 
-    job: LegacyJobName | str
+    job: LegacyJobName
     """Job to run."""
     org_name: str
     """App name shown in Link."""
@@ -29,7 +24,7 @@ class LegacyLinkTokenRequest(Model):
     """Number of the target account."""
     routing_number: str
     """Routing number of the target account."""
-    account_type: BankAccountType | str
+    account_type: BankAccountType
     """Kind of the target account."""
     account_name: str | None = None
     """Name of the account."""
@@ -46,24 +41,10 @@ class LegacyLinkTokenRequest(Model):
 
 
 @frozen(kw_only=True, repr=False)
-class LegacyLinkToken(Model):
-    """A short-lived token that opens Link."""
-
-    mode: Mode | str
-    """Environment of the token."""
-    token: str
-    """Token that opens Link."""
-    expires: float
-    """End of validity, in Unix seconds."""
-    token_id: str
-    """Id of the token."""
-
-
-@frozen(kw_only=True, repr=False)
 class LegacySiteRequest(Model):
     """Asks for a hosted page with one job."""
 
-    job: LegacyJobName | str
+    job: LegacyJobName
     """Job to run."""
     org_name: str
     """App name shown in Link."""
@@ -71,7 +52,7 @@ class LegacySiteRequest(Model):
     """Number of the target account."""
     routing_number: str
     """Routing number of the target account."""
-    account_type: BankAccountType | str
+    account_type: BankAccountType
     """Kind of the target account."""
     redirect_url: str
     """URL to return to."""
@@ -97,125 +78,3 @@ class LegacySite(Model):
     """End of validity, in Unix seconds."""
     token_id: str
     """Id of the token."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacyJobParams(Model):
-    """The parameters of a job."""
-
-    amount: MinorUnits | None
-    """Amount, in cents."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacyJob(Model):
-    """A finished job."""
-
-    id: str
-    """Id of the job."""
-    name: LegacyJobName | str
-    """What the job did."""
-    timestamp: Timestamp
-    """When the job finished. It was sent without offset."""
-    outcome: LegacyJobOutcome | str
-    """How the job ended."""
-    link_token_id: str
-    """Link token that started the job."""
-    params: LegacyJobParams
-    """Parameters of the job."""
-    error_code: str | None = None
-    """Error of the job."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacyEmployer(Model):
-    """An employer that users can pick in Link."""
-
-    id: str
-    """Id of the employer."""
-    name: str
-    """Name of the employer."""
-    fractional_amount_supported: bool
-    """Whether a deposit switch may have amounts with decimals."""
-    supported_jobs: tuple[JobType | CompanyJobType | str, ...]
-    """Jobs that the employer can do."""
-    last_updated: Timestamp
-    """When the employer last changed. It was sent with a space and a `+00` offset."""
-    min_amount: Decimal | None = None
-    """Smallest amount of a deposit switch, in dollars (unverified)."""
-    max_amount: Decimal | None = None
-    """Largest amount of a deposit switch, in dollars (unverified)."""
-    logo_url: str | None = None
-    """URL of the logo."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacyPlatform(Model):
-    """A payroll platform."""
-
-    id: str
-    """Id of the platform."""
-    name: str
-    """Name of the platform."""
-    fractional_amount_supported: bool
-    """Whether a deposit switch may have amounts with decimals."""
-    supported_jobs: tuple[JobType | CompanyJobType | str, ...]
-    """Jobs that the platform can do."""
-    last_updated: Timestamp
-    """When the platform last changed. It was sent with a space and a `+00` offset."""
-    min_amount: Decimal | None = None
-    """Smallest amount of a deposit switch, in dollars (unverified)."""
-    max_amount: Decimal | None = None
-    """Largest amount of a deposit switch, in dollars (unverified)."""
-    logo_url: str | None = None
-    """URL of the logo."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacySearchResult(Model):
-    """One employer or platform found by search."""
-
-    id: str
-    """Id of the employer or platform."""
-    name: str
-    """Name of the employer or platform."""
-    fractional_amount_supported: bool
-    """Whether a deposit switch may have amounts with decimals."""
-    supported_jobs: tuple[JobType | CompanyJobType | str, ...]
-    """Jobs that the employer or platform can do."""
-    last_updated: Timestamp
-    """When the employer or platform last changed. It was sent with a space and a `+00` offset."""
-    response_type: SearchResultType | str
-    """Which kind of object this is."""
-    min_amount: Decimal | None = None
-    """Smallest amount of a deposit switch, in dollars (unverified)."""
-    max_amount: Decimal | None = None
-    """Largest amount of a deposit switch, in dollars (unverified)."""
-    logo_url: str | None = None
-    """URL of the logo."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacyWebhookRequest(Model):
-    """Asks for a new webhook."""
-
-    url: str
-    """URL of the receiver; must be https."""
-    status: WebhookStatus | str
-    """Whether the webhook receives events."""
-    enabled_events: tuple[str, ...]
-    """Names of the events to receive; at least one."""
-
-
-@frozen(kw_only=True, repr=False)
-class LegacyWebhook(Model):
-    """A registered webhook endpoint."""
-
-    url: str
-    """URL of the receiver; must be https."""
-    status: WebhookStatus | str
-    """Whether the webhook receives events."""
-    id: str
-    """Id of the webhook."""
-    created_at: Timestamp | None = None
-    """When the webhook was created; only in the list. It was sent without offset."""

@@ -1,13 +1,14 @@
 """Link tokens, which open Link, and what can be asked of them."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import BankAccountType, JobType, Language, Mode, PlatformType
 
 AllocationRequestType: TypeAlias = Literal["amount"]
@@ -56,13 +57,25 @@ UsState: TypeAlias = Literal[
 """Codes of the states of the US."""
 
 
+def _exact(value: Decimal | int | None) -> Decimal | None:
+    # True stays as it is, to be refused before it is sent.
+    return Decimal(value) if type(value) is int else cast("Decimal | None", value)
+
+
+def _month_and_year(value: date | str) -> str:
+    # What cannot be written with two digits of the year stays as it is, to be refused before it is sent.
+    if isinstance(value, date) and not isinstance(value, datetime) and 2000 <= value.year < 2100:
+        return f"{value:%m/%y}"
+    return cast("str", value)
+
+
 @frozen(kw_only=True, repr=False)
 class LinkTokenBankAccount(Model):
     """A target bank account for a deposit switch, which needs `type`, `routing_number` and `account_number`."""
 
     name: str | None = None
     """Name shown to the user; 2 to 30 characters."""
-    type: BankAccountType | str | None = None
+    type: BankAccountType | None = None
     """Kind of account."""
     routing_number: str | None = None
     """Routing number; 9 digits."""
@@ -74,11 +87,11 @@ class LinkTokenBankAccount(Model):
 class LinkTokenAllocation(Model):
     """How much of the pay a deposit switch moves, and to which accounts."""
 
-    type: AllocationRequestType | str | None = None
+    type: AllocationRequestType | None = None
     """`amount` for a fixed amount; null lets the user choose."""
-    value: Decimal | None = None
+    value: Decimal | None = field(default=None, converter=_exact)
     """Amount to move, in dollars; decimals allowed. Needed when `type` is `amount`; not below `min_amount`."""
-    min_amount: Decimal | None = None
+    min_amount: Decimal | None = field(default=None, converter=_exact)
     """Lowest amount the user may choose, in dollars; decimals allowed."""
     targets: tuple[LinkTokenBankAccount, ...] = ()
     """Accounts that may receive the pay."""
@@ -122,8 +135,9 @@ class LinkTokenCard(Model):
     """Name of the new card; 2 to 30 characters."""
     card_number: str
     """Card number; 8 to 19 digits."""
-    expiration_date: date
-    """Day the card expires. The schema says date, its text says MM/YY (unverified)."""
+    expiration_date: str = field(converter=_month_and_year, metadata={"wanted": "a date or MM/YY, such as 05/29"})
+    """Month in which the card expires, sent as MM/YY; made of a date, or of such text. The schema says date, its text
+    and every public example MM/YY."""
     name_on_card: str
     """Name on the card."""
     card_zip_code: str
@@ -136,7 +150,7 @@ class LinkTokenCard(Model):
     """Second line of the billing address."""
     city: str | None = None
     """City of the billing address."""
-    state: UsState | str | None = None
+    state: UsState | None = None
     """State of the billing address."""
 
 
@@ -146,7 +160,7 @@ class LinkTokenRequest(Model):
 
     org_name: str
     """App name shown in Link; 3 to 30 characters."""
-    solution: Solution | str
+    solution: Solution
     """Pinwheel product to show."""
     allocation: LinkTokenAllocation | None = None
     """Target of a deposit switch."""
@@ -158,25 +172,25 @@ class LinkTokenRequest(Model):
     """Whether to allow full switches only."""
     platform_id: str | None = None
     """Platform to open Link at."""
-    platform_type: PlatformType | str | None = None
+    platform_type: PlatformType | None = None
     """Kind of platform."""
-    language: Language | str = "en"
+    language: Language = "en"
     """Language of Link."""
     end_user_id: str | None = None
     """Your own user id: 1 to 255 characters, stripped of whitespace at the ends. Needed unless `account_id` is set."""
     account_id: str | None = None
     """Account to use again (On Demand Update); `end_user_id` and `features` are then not needed."""
-    document_uploads: UploadRoute | str | None = None
+    document_uploads: UploadRoute | None = None
     """Route to document upload."""
     tags: Mapping[str, str] | None = None
     """Your own tags, text to text."""
-    deposit_forms: UploadRoute | str | None = None
+    deposit_forms: UploadRoute | None = None
     """Route to the deposit form."""
     end_user: LinkTokenEndUser | None = None
     """Data about the end user."""
-    features: tuple[JobType | str, ...] | None = None
+    features: tuple[JobType, ...] | None = None
     """Jobs to run; needed unless `account_id` is set. Replaces `required_jobs`."""
-    use_case: UseCase | str | None = None
+    use_case: UseCase | None = None
     """Where in the app Link is opened; needed for Background Identify (PreMatch)."""
     cards: tuple[LinkTokenCard, ...] | None = None
     """Cards for a bill switch."""
@@ -190,7 +204,7 @@ class LinkTokenRequest20231122(Model):
 
     org_name: str
     """App name shown in Link; 3 to 30 characters."""
-    required_jobs: tuple[RequiredJob | str, ...] | None = None
+    required_jobs: tuple[RequiredJob, ...] | None = None
     """Jobs to run; needed unless `account_id` is set."""
     allocation: LinkTokenAllocation | None = None
     """Target of a deposit switch."""
@@ -202,19 +216,19 @@ class LinkTokenRequest20231122(Model):
     """Whether to allow full switches only."""
     platform_id: str | None = None
     """Platform to open Link at."""
-    platform_type: PlatformType20231122 | str | None = None
+    platform_type: PlatformType20231122 | None = None
     """Kind of platform."""
-    language: Language | str = "en"
+    language: Language = "en"
     """Language of Link."""
     end_user_id: str | None = None
     """Your own user id: 1 to 255 characters, stripped of whitespace at the ends. Needed unless `account_id` is set."""
     account_id: str | None = None
     """Account to use again (On Demand Update); `end_user_id` and `required_jobs` are then not needed."""
-    document_uploads: UploadRoute | str | None = None
+    document_uploads: UploadRoute | None = None
     """Route to document upload."""
     tags: Mapping[str, str] | None = None
     """Your own tags, text to text."""
-    deposit_forms: UploadRoute | str | None = None
+    deposit_forms: UploadRoute | None = None
     """Route to the deposit form."""
     end_user: LinkTokenEndUser | None = None
     """Data about the end user."""

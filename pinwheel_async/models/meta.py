@@ -1,4 +1,4 @@
-"""What stands beside `data` in an answer: counts, cursors and freshness."""
+"""Metadata of an answer, which stands beside its `data`: counts, cursors and freshness."""
 
 from pinwheel_async._core.page import (
     FreshnessPaginationMeta,

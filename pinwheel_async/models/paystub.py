@@ -5,7 +5,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
+from pinwheel_async._core.fields import MinorUnits, Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.document import Document
 from pinwheel_async.models.enums import Currency, EarningCategory, TimeOffCategory
 

@@ -1,10 +1,10 @@
-"""Controls that only the sandbox has."""
+"""Sandbox controls."""
 
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.model import Model
 
 SandboxMonitoringStatus: TypeAlias = Literal["user_action_required"]
 """Monitoring status that the sandbox can be put into."""
@@ -14,5 +14,5 @@ SandboxMonitoringStatus: TypeAlias = Literal["user_action_required"]
 class SandboxMonitoringStatusRequest(Model):
     """Overrides the monitoring status of a sandbox account."""
 
-    monitoring_status: SandboxMonitoringStatus | str | None = None
+    monitoring_status: SandboxMonitoringStatus | None = None
     """State of background monitoring to put the account into."""

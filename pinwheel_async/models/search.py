@@ -5,7 +5,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import CompanyJobType, JobType, PlatformType
 
 SearchResultType: TypeAlias = Literal["employer", "platform"]

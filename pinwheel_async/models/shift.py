@@ -1,11 +1,12 @@
-"""Work done by the owner of an account, shift by shift."""
+"""Shifts worked by the owner of an account."""
 
 from datetime import date
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp
+from pinwheel_async._core.fields import MinorUnits, Timestamp, json_names
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import Currency, EarningCategory
 
 ShiftType: TypeAlias = Literal["shift", "rideshare", "delivery", "other"]
@@ -28,6 +29,7 @@ class ShiftEarning(Model):
     """Hours worked."""
 
 
+@json_names
 @frozen(kw_only=True, repr=False)
 class ShiftTimestamp(Model):
     """A pair of clock-in and clock-out times, with the local offset."""

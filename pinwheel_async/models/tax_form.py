@@ -1,10 +1,12 @@
 """Tax forms: as the list shows them, with their document, and the boxes read from a W-2."""
 
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year
+from pinwheel_async._core.fields import MinorUnits, Timestamp, Year
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.document import Document, FieldWarning
 from pinwheel_async.models.enums import DocumentType
 from pinwheel_async.models.identity import Address
@@ -29,8 +31,8 @@ class W2Box12(Model):
 
     code: str | None = None
     """Code of the entry."""
-    amount: MinorUnits | None = None
-    """Amount of the entry, in cents (unverified)."""
+    amount: Decimal | None = None
+    """Amount of the entry; probably in cents (unverified)."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -47,27 +49,32 @@ class W2Box13(Model):
 
 @frozen(kw_only=True, repr=False)
 class W2Box15To20(Model):
-    """One state and local row of boxes 15 to 20 of a W-2."""
+    """One state and local row of boxes 15 to 20 of a W-2; see `TaxFormW2` for the unit of boxes 16 and 17."""
 
     box_15_state: str | None = None
     """State."""
     box_15_employer_state_id: str | None = None
     """State id of the employer."""
     box_16: MinorUnits | None = None
-    """State wages, in cents (unverified)."""
+    """State wages, in cents."""
     box_17: MinorUnits | None = None
-    """State income tax, in cents (unverified)."""
-    box_18: MinorUnits | None = None
-    """Local wages, in cents (unverified)."""
-    box_19: MinorUnits | None = None
-    """Local income tax, in cents (unverified)."""
+    """State income tax, in cents."""
+    box_18: Decimal | None = None
+    """Local wages; whether in cents is (unverified)."""
+    box_19: Decimal | None = None
+    """Local income tax; whether in cents is (unverified)."""
     box_20: str | None = None
     """Name of the locality."""
 
 
 @frozen(kw_only=True, repr=False)
 class TaxFormW2(Model):
-    """The boxes read from a W-2."""
+    """The boxes read from a W-2.
+
+    Boxes 1 to 6, 16 and 17 are cents. The documentation names no unit, but its own example can be nothing else: box 3,
+    Social Security wages, is 2350000, far beyond the wage base if it were dollars, and box 4 is 6.2 % of it. Boxes
+    whose unit no example settles are decimals, as they came.
+    """
 
     document_type: DocumentType | str | None = None
     """Always `W-2`, the default; may be left out."""
@@ -84,21 +91,21 @@ class TaxFormW2(Model):
     box_f: Address | None = None
     """Address of the employee."""
     box_1: MinorUnits | None = None
-    """Wages, tips and other pay, in cents (unverified)."""
+    """Wages, tips and other pay, in cents."""
     box_2: MinorUnits | None = None
-    """Federal income tax withheld, in cents (unverified)."""
+    """Federal income tax withheld, in cents."""
     box_3: MinorUnits | None = None
-    """Social Security wages, in cents (unverified)."""
+    """Social Security wages, in cents."""
     box_4: MinorUnits | None = None
-    """Social Security tax withheld, in cents (unverified)."""
+    """Social Security tax withheld, in cents."""
     box_5: MinorUnits | None = None
-    """Medicare wages and tips, in cents (unverified)."""
+    """Medicare wages and tips, in cents."""
     box_6: MinorUnits | None = None
-    """Medicare tax withheld, in cents (unverified)."""
-    box_7: MinorUnits | None = None
-    """Social Security tips, in cents (unverified)."""
-    box_8: MinorUnits | None = None
-    """Allocated tips, in cents (unverified)."""
+    """Medicare tax withheld, in cents."""
+    box_7: Decimal | None = None
+    """Social Security tips; whether in cents is (unverified)."""
+    box_8: Decimal | None = None
+    """Allocated tips; whether in cents is (unverified)."""
     box_9: str | None = None
     """Left blank on the form."""
     box_10: str | None = None

@@ -1,8 +1,9 @@
-"""What is read from documents that end users uploaded. Dates are text as it stands on the document."""
+"""Parsed data of documents that end users uploaded. Dates are text as it stands on the document."""
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import MinorUnits, Model
+from pinwheel_async._core.fields import MinorUnits
+from pinwheel_async._core.model import Model
 from pinwheel_async.models.enums import DocumentType, TimeOffCategory
 from pinwheel_async.models.identity import Address
 

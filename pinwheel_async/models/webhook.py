@@ -1,11 +1,11 @@
-"""Webhook endpoints, and the body that is delivered to them."""
+"""Webhooks: URLs of receivers, and the events that are delivered to them."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from pinwheel_async._core.fields import Model, Timestamp
+from pinwheel_async._core.fields import Timestamp
+from pinwheel_async._core.model import Model
 
 WebhookEventName: TypeAlias = Literal[
     "account.added",
@@ -51,9 +51,6 @@ WebhookStatus: TypeAlias = Literal["active", "paused"]
 WebhookVersion: TypeAlias = Literal["2022-09-09", "2023-04-18", "2023-07-18", "2023-11-22", "2025-07-08"]
 """Versions that the payloads of a webhook can have."""
 
-WebhookVersion20220909: TypeAlias = Literal["2022-09-09", "2023-04-18", "2023-07-18", "2023-11-22"]
-"""Payload versions in the shape before 2023-04-18; 2025-07-08 is not among them."""
-
 
 @frozen(kw_only=True, repr=False)
 class WebhookRequest(Model):
@@ -61,28 +58,14 @@ class WebhookRequest(Model):
 
     url: str
     """URL of the receiver; must be https."""
-    status: WebhookStatus | str
+    status: WebhookStatus
     """Whether the webhook receives events."""
-    enabled_events: tuple[WebhookEventName | str, ...]
+    enabled_events: tuple[WebhookEventName, ...]
     """Names of the events to receive; at least one."""
-    version: WebhookVersion | str
+    version: WebhookVersion
     """Payload version of the events."""
     customer_id: str | None = None
     """Customer id; banking platforms only. New in 2025-07-08."""
-
-
-@frozen(kw_only=True, repr=False)
-class WebhookRequest20220909(Model):
-    """Asks for a new webhook. Shape before 2023-04-18: the version is optional."""
-
-    url: str
-    """URL of the receiver; must be https."""
-    status: WebhookStatus | str
-    """Whether the webhook receives events."""
-    enabled_events: tuple[WebhookEventName | str, ...]
-    """Names of the events to receive; at least one."""
-    version: WebhookVersion20220909 | str | None = None
-    """Payload version of the events."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -91,9 +74,9 @@ class WebhookUpdateRequest(Model):
 
     url: str | None = None
     """URL of the receiver; must be https."""
-    status: WebhookStatus | str | None = None
+    status: WebhookStatus | None = None
     """Whether the webhook receives events."""
-    enabled_events: tuple[WebhookEventName | str, ...] | None = None
+    enabled_events: tuple[WebhookEventName, ...] | None = None
     """Names of the events to receive; at least one."""
     customer_id: str | None = None
     """Customer id; banking platforms only. New in 2025-07-08."""
@@ -119,15 +102,3 @@ class Webhook(Model):
     """When the webhook last changed."""
     customer_id: str | None = None
     """Customer id; banking platforms only. New in 2025-07-08."""
-
-
-@frozen(kw_only=True, repr=False)
-class WebhookEvent(Model):
-    """The body that Pinwheel posts to a webhook."""
-
-    event: WebhookEventName | str
-    """Name of the event."""
-    event_id: str
-    """Unique per event; drop duplicates by it."""
-    payload: Mapping[str, Any]
-    """What the event says, in the shape of its name."""

@@ -10,41 +10,52 @@ async with Pinwheel(api_secret, environment="production") as pinwheel:
 ```
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pinwheel_async.sync._completeness import LedgerEntry
-from pinwheel_async.sync._jsonlines import JsonLinesSink
-from pinwheel_async.sync._ledger import Announcement, LedgerStore
+from pinwheel_async import _lazy
+from pinwheel_async.sync._files.jsonlines import JsonLinesSink
 from pinwheel_async.sync._memory import MemorySink, MemoryStore
-from pinwheel_async.sync._mirror import Mirror
-from pinwheel_async.sync._mirror_reconcile import Reconciliation
-from pinwheel_async.sync._report import Failure, ProductCounts, Progress, SyncReport
-from pinwheel_async.sync._sink import Batch, Kind, Mark, Sink, Store
+from pinwheel_async.sync._mirror.completeness import Completeness
+from pinwheel_async.sync._mirror.mirror import Mirror
+from pinwheel_async.sync._mirror.reconcile import Reconciliation
+from pinwheel_async.sync._report import ProductCounts, Progress, SyncFailure, SyncReport
+from pinwheel_async.sync._scope import Scope, ScopedStore
+from pinwheel_async.sync._sink import (
+    AnnouncedList,
+    Announcement,
+    AnnouncementStore,
+    Batch,
+    Checkpoint,
+    FailedProduct,
+    Kind,
+    Sink,
+    Store,
+)
 from pinwheel_async.sync._sync import sync
 
 if TYPE_CHECKING:
-    from pinwheel_async.sync._erasure import Erasure, purge
-    from pinwheel_async.sync._export import export
-    from pinwheel_async.sync._parquet import ParquetSink
-    from pinwheel_async.sync._sql import SqlSink
-    from pinwheel_async.sync._status import FailedProduct, ProductStatus, Status, status
-    from pinwheel_async.sync._status_ledger import Announced
-    from pinwheel_async.sync._tables import METADATA
+    from pinwheel_async.sync._files.parquet import ParquetSink
+    from pinwheel_async.sync._history.read import Change, as_of, changes
+    from pinwheel_async.sync._maintenance.export import export
+    from pinwheel_async.sync._maintenance.purge import Erasure, lift_erasure, purge
+    from pinwheel_async.sync._maintenance.status import Announced, ProductStatus, Status, status
+    from pinwheel_async.sync._sql.sink import SqlSink
+    from pinwheel_async.sync._sql.tables import METADATA
 
 __all__ = [
     "METADATA",
     "Announced",
+    "AnnouncedList",
     "Announcement",
+    "AnnouncementStore",
     "Batch",
+    "Change",
+    "Checkpoint",
+    "Completeness",
     "Erasure",
     "FailedProduct",
-    "Failure",
     "JsonLinesSink",
     "Kind",
-    "LedgerEntry",
-    "LedgerStore",
-    "Mark",
     "MemorySink",
     "MemoryStore",
     "Mirror",
@@ -53,46 +64,40 @@ __all__ = [
     "ProductStatus",
     "Progress",
     "Reconciliation",
+    "Scope",
+    "ScopedStore",
     "Sink",
     "SqlSink",
     "Status",
     "Store",
+    "SyncFailure",
     "SyncReport",
+    "as_of",
+    "changes",
     "export",
+    "lift_erasure",
     "purge",
     "status",
     "sync",
 ]
 
 _LAZY = {
-    "METADATA": "pinwheel_async.sync._tables",
-    "ParquetSink": "pinwheel_async.sync._parquet",
-    "SqlSink": "pinwheel_async.sync._sql",
-    "Announced": "pinwheel_async.sync._status_ledger",
-    "Erasure": "pinwheel_async.sync._erasure",
-    "FailedProduct": "pinwheel_async.sync._status",
-    "ProductStatus": "pinwheel_async.sync._status",
-    "Status": "pinwheel_async.sync._status",
-    "export": "pinwheel_async.sync._export",
-    "purge": "pinwheel_async.sync._erasure",
-    "status": "pinwheel_async.sync._status",
+    "METADATA": "pinwheel_async.sync._sql.tables",
+    "ParquetSink": "pinwheel_async.sync._files.parquet",
+    "SqlSink": "pinwheel_async.sync._sql.sink",
+    "Change": "pinwheel_async.sync._history.read",
+    "as_of": "pinwheel_async.sync._history.read",
+    "changes": "pinwheel_async.sync._history.read",
+    "Announced": "pinwheel_async.sync._maintenance.status",
+    "Erasure": "pinwheel_async.sync._maintenance.purge",
+    "ProductStatus": "pinwheel_async.sync._maintenance.status",
+    "Status": "pinwheel_async.sync._maintenance.status",
+    "export": "pinwheel_async.sync._maintenance.export",
+    "lift_erasure": "pinwheel_async.sync._maintenance.purge",
+    "purge": "pinwheel_async.sync._maintenance.purge",
+    "status": "pinwheel_async.sync._maintenance.status",
 }
 _EXTRAS = {"sqlalchemy": ("SQLAlchemy", "sql"), "pyarrow": ("pyarrow", "parquet")}
 
-
-def __getattr__(name: str) -> object:
-    """Import what needs an extra when it is first asked for.
-
-    Raises:
-        ModuleNotFoundError: It needs an extra that is not installed.
-    """
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(_LAZY[name]), name)
-    except ModuleNotFoundError as error:
-        missing = error.name
-        if missing not in _EXTRAS:
-            raise
-    needed, extra = _EXTRAS[missing]
-    raise ModuleNotFoundError(f"{name} needs {needed}: pip install 'pinwheel-async[{extra}]'", name=missing)
+if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
+    __getattr__, __dir__ = _lazy.attach(__name__, _LAZY, extras=_EXTRAS)

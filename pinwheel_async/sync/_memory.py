@@ -1,14 +1,27 @@
-"""Sinks in memory: one that keeps every page, and a store that says what the rules of a store come to."""
+"""In-memory sinks: one that keeps every page, and a store, the shortest form of what `Store` promises."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
-from pinwheel_async._core.fields import Model
-from pinwheel_async.errors import SupersededError
+from attrs import evolve
+
+from pinwheel_async._core.model import Model
+from pinwheel_async._memory_values import MemoryValues
+from pinwheel_async.errors import SupersededError, UnconfirmedRemovalError
 from pinwheel_async.products import Product
-from pinwheel_async.sync._ledger import Announcement
-from pinwheel_async.sync._sink import DAYS, Batch, Kind, Mark
+from pinwheel_async.sync._scope import Scope
+from pinwheel_async.sync._sink import (
+    DAYS,
+    AnnouncedList,
+    Announcement,
+    Batch,
+    Checkpoint,
+    FailedProduct,
+    Kind,
+    is_ahead,
+    removes_too_much,
+)
 
 
 class MemorySink:
@@ -30,20 +43,35 @@ class MemorySink:
 
     def items(self, kind: Kind, account_id: str | None = None) -> tuple[Model, ...]:
         """Return the objects of a kind in order of arrival; of one account, if it is given."""
-        wanted = (one for one in self.batches if one.kind == kind and account_id in {None, one.account_id})
+        wanted = (batch for batch in self.batches if batch.kind == kind and account_id in {None, batch.account_id})
         return tuple([item for batch in wanted for item in batch.items])
 
 
-class MemoryStore:
-    """Keeps objects, marks and announcements in memory; for tests, and as the shortest form of a store's rules."""
+class MemoryStore(MemoryValues):
+    """Keeps objects, checkpoints and announcements in memory; for tests, and as the shortest form of the rules."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, change_scope: bool = False) -> None:
+        """Make an empty store.
+
+        Args:
+            change_scope: Whether it becomes what a sync asks of environment, products and days, where it is something
+                else, which is an error otherwise.
+        """
+        super().__init__()
+        self._change_scope = change_scope
         self._objects: dict[tuple[Kind, str | None], dict[Any, Model]] = {}
-        self._marks: dict[tuple[str, Product], Mark] = {}
-        self._patched: dict[tuple[str, Product], Mark] = {}
-        self._leftovers: dict[tuple[str, Product], set[Any]] = {}
-        self._values: dict[str, bytes] = {}
+        self._checkpoints: dict[tuple[str, Product], Checkpoint] = {}
+        self._patched: dict[tuple[str, Product], Checkpoint] = {}
+        self._unseen: dict[tuple[str, Product], set[Any]] = {}
+        """Ids that were stored when a reading began, and were in none of its pages so far."""
         self._announcements: dict[str, Announcement] = {}
+        self._failures: dict[tuple[str, Kind], FailedProduct] = {}
+        self._scope = Scope()
+        self._erased: set[str] = set()
+        self._asked: dict[Any, datetime] = {}
+        """When each account was asked for first as it is stored now."""
+        self._missed: set[str] = set()
+        """Accounts that the newest whole list did not name."""
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -52,69 +80,189 @@ class MemoryStore:
         """Nothing to do."""
 
     async def write(self, batch: Batch) -> None:
-        """Store a page and its mark.
+        """Store a page and its checkpoint.
 
         Raises:
             SupersededError: A newer reading is stored already.
+            UnconfirmedRemovalError: The reading would remove much of what is stored.
         """
-        mark = batch.mark
+        if batch.account_id in self._erased:
+            return
+        checkpoint = batch.checkpoint
         objects = self._objects.setdefault((batch.kind, batch.account_id), {})
-        fresh = {getattr(one, "id", None): one for one in batch.items}
-        if mark is not None and batch.account_id is not None and batch.kind != "accounts":
+        fresh = {getattr(item, "id", None): item for item in batch.items}
+        if checkpoint is not None and batch.account_id is not None and batch.kind != "accounts":
             unit = (batch.account_id, batch.kind)
-            before = [one.begun_at for one in (self._marks.get(unit), self._patched.get(unit)) if one]
-            if any(one > mark.begun_at for one in before):
+            earlier = (self._checkpoints.get(unit), self._patched.get(unit))
+            now = max(datetime.now(UTC), checkpoint.begun_at)
+            moments = [stored.begun_at for stored in earlier if stored and not is_ahead(stored.begun_at, now)]
+            if any(moment > checkpoint.begun_at for moment in moments):
                 raise SupersededError
-            if mark.reached == "patch":
-                self._patched[unit] = mark
+            if checkpoint.reached == "patch":
+                self._patched[unit] = checkpoint
             else:
-                self._vanish(unit, objects, fresh, batch, mark)
-                self._marks[unit] = mark
+                self._delete_unseen(unit, objects, fresh, batch, checkpoint)
+                self._checkpoints[unit] = evolve(checkpoint, max_removed=None)
+                if checkpoint.reached != "reading":
+                    self._failures.pop(unit, None)
+        elif checkpoint is not None:
+            now = max(datetime.now(UTC), checkpoint.begun_at)
+            marks = {account_id: mark for account_id, mark in self._asked.items() if not is_ahead(mark, now)}
+            fresh = {
+                account_id: account
+                for account_id, account in fresh.items()
+                if account != objects.get(account_id)
+                and marks.get(account_id, checkpoint.begun_at) <= checkpoint.begun_at
+            }
+            self._asked |= dict.fromkeys(fresh, checkpoint.begun_at)
         objects.update(fresh)
+        if batch.kind == "accounts":
+            for account_id in self._erased:
+                objects.pop(account_id, None)
 
-    def _vanish(
-        self, unit: tuple[str, Product], objects: dict[Any, Model], fresh: Mapping[Any, Model], batch: Batch, mark: Mark
+    async def erased(self, account_ids: Sequence[str]) -> frozenset[str]:
+        """Return which of some accounts were erased."""
+        return frozenset(self._erased.intersection(account_ids))
+
+    async def purge(self, account_id: str) -> None:
+        """Remove everything of an account, and store nothing of it again."""
+        self._erased.add(account_id)
+        self._objects.get(("accounts", None), {}).pop(account_id, None)
+        keyed: list[Any] = [self._objects, self._checkpoints, self._patched, self._unseen, self._failures]
+        for values in keyed:
+            for key in [key for key in values if account_id in key]:
+                del values[key]
+        self._asked.pop(account_id, None)
+        self._announcements = {
+            event_id: announcement
+            for event_id, announcement in self._announcements.items()
+            if announcement.account_id != account_id
+        }
+
+    def _delete_unseen(
+        self,
+        unit: tuple[str, Product],
+        objects: dict[Any, Model],
+        fresh: Mapping[Any, Model],
+        batch: Batch,
+        checkpoint: Checkpoint,
     ) -> None:
+        before = self._unseen.get(unit, set())
         if batch.first:
-            self._leftovers[unit] = {one for one, item in objects.items() if _within(batch.kind, item, mark.from_day)}
-        leftovers = self._leftovers.get(unit, set())
-        leftovers.difference_update(fresh)
-        if mark.reached == "complete":
-            for one in leftovers:
-                objects.pop(one, None)
-        if mark.reached != "reading":
-            self._leftovers.pop(unit, None)
+            self._unseen[unit] = {
+                item_id for item_id, item in objects.items() if _within(batch.kind, item, checkpoint.from_day)
+            }
+        unseen = self._unseen.get(unit, set())
+        unseen.difference_update(fresh)
+        if checkpoint.reached == "complete":
+            stored = len(objects.keys() | fresh.keys())
+            if removes_too_much(checkpoint, removed=len(unseen), stored=stored):
+                objects.update(fresh)
+                self._unseen[unit] = before.difference(fresh)
+                raise UnconfirmedRemovalError
+            for item_id in unseen:
+                objects.pop(item_id, None)
+        if checkpoint.reached != "reading":
+            self._unseen.pop(unit, None)
 
-    async def marks(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Mark]:
-        """Return the marks of some accounts."""
+    async def exists(self) -> bool:
+        """Whether there is a copy: always."""
+        return True
+
+    async def claim(self, wanted: Scope, *, keep: bool = True) -> Scope:
+        """Note what is wanted of the copy as far as nothing is noted, and return what it holds.
+
+        Raises:
+            ConfigurationError: It differs from what is noted.
+        """
+        merged = self._scope.merge(wanted, change=self._change_scope)
+        if keep:
+            self._scope = merged
+        return merged
+
+    async def checkpoints(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Checkpoint]:
+        """Return the checkpoints of some accounts."""
         wanted = set(account_ids)
-        return {unit: mark for unit, mark in self._marks.items() if unit[0] in wanted}
+        return {unit: checkpoint for unit, checkpoint in self._checkpoints.items() if unit[0] in wanted}
 
-    async def load(self, key: str) -> bytes | None:
-        """Return a small value."""
-        return self._values.get(key)
+    async def account_ids(self, after: str = "", limit: int = 1_000) -> Sequence[str]:
+        """Return ids of accounts that are stored, in order."""
+        return sorted([account_id for account_id in self._objects.get(("accounts", None), {}) if account_id > after])[
+            :limit
+        ]
 
-    async def save(self, key: str, value: bytes | None) -> None:
-        """Keep a small value; None removes it."""
-        self._values.pop(key, None)
-        if value is not None:
-            self._values[key] = value
+    async def miss_accounts(self, account_ids: Sequence[str], at: datetime) -> int:  # noqa: ARG002  # nothing is marked
+        """Note that a whole list did not name some accounts; remove those that the one before did not name either."""
+        gone = self._missed.intersection(account_ids)
+        self._missed = set(account_ids) - gone
+        for account_id in gone:
+            del self._objects["accounts", None][account_id]
+        return len(gone)
+
+    async def failures(self) -> Sequence[FailedProduct]:
+        """Return what failed and was not read since."""
+        return [self._failures[unit] for unit in sorted(self._failures)]
+
+    async def add_failures(self, failures: Sequence[FailedProduct]) -> None:
+        """Keep failures; attempts at the same add up."""
+        for failure in failures:
+            if failure.account_id in self._erased:
+                continue
+            unit = (failure.account_id, failure.product)
+            if before := self._failures.get(unit):
+                attempts = before.attempts + failure.attempts
+                failure = evolve(failure, attempts=attempts, first_at=before.first_at)  # noqa: PLW2901
+            self._failures[unit] = failure
+
+    async def remove_failures(self, units: Sequence[tuple[str, Kind]]) -> None:
+        """Forget the failures of some accounts and products."""
+        for unit in units:
+            self._failures.pop(unit, None)
 
     async def announce(self, announcement: Announcement) -> None:
-        """Keep an announcement."""
-        self._announcements.setdefault(announcement.event_id, announcement)
+        """Keep an announcement, unless its account was erased."""
+        if announcement.account_id not in self._erased:
+            self._announcements.setdefault(announcement.event_id, announcement)
 
     async def announced(self, account_id: str, product: Product) -> Sequence[Announcement]:
         """Return what was announced of a product of an account."""
-        found = [one for one in self._announcements.values() if (one.account_id, one.product) == (account_id, product)]
-        return sorted(found, key=lambda one: (one.announced_at, one.event_id))
+        wanted = [
+            announcement
+            for announcement in self._announcements.values()
+            if (announcement.account_id, announcement.product) == (account_id, product)
+        ]
+        return sorted(wanted, key=lambda announcement: (announcement.announced_at, announcement.event_id))
 
-    async def announced_units(
-        self, after: tuple[str, Product] | None = None, limit: int = 1_000
-    ) -> Sequence[tuple[str, Product]]:
-        """Return accounts and products with announcements."""
-        units: set[tuple[str, Product]] = {(one.account_id, one.product) for one in self._announcements.values()}
-        return [one for one in sorted(units) if after is None or one > after][:limit]
+    async def announced_lists(
+        self, after: tuple[str, Product] | None = None, limit: int = 300
+    ) -> Sequence[AnnouncedList]:
+        """Return lists with announcements."""
+        units: set[tuple[str, Product]] = {
+            (announcement.account_id, announcement.product) for announcement in self._announcements.values()
+        }
+        return [
+            AnnouncedList(
+                account_id=account_id,
+                product=product,
+                announcements=await self.announced(account_id, product),
+                held=await self.held(account_id, product),
+            )
+            for account_id, product in [unit for unit in sorted(units) if after is None or unit > after][:limit]
+        ]
+
+    async def remove_announcements(self, event_ids: Sequence[str]) -> None:
+        """Forget some announcements."""
+        for event_id in event_ids:
+            self._announcements.pop(event_id, None)
+
+    async def load_all(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the small values that were saved under some keys."""
+        return {key: value for key in keys if (value := await self.load(key)) is not None}
+
+    async def save_all(self, values: Mapping[str, bytes]) -> None:
+        """Save small values."""
+        for key, value in values.items():
+            await self.save(key, value)
 
     async def held(self, account_id: str, product: Product) -> frozenset[str]:
         """Return the ids that are stored of a product of an account."""
@@ -124,7 +272,14 @@ class MemoryStore:
         """Return the objects of a kind, those of one account in order of their first arrival."""
         if account_id is not None or kind == "accounts":
             return tuple(self._objects.get((kind, account_id), {}).values())
-        return tuple([item for (one, _), items in self._objects.items() if one == kind for item in items.values()])
+        return tuple(
+            [
+                item
+                for (stored_kind, _), items in self._objects.items()
+                if stored_kind == kind
+                for item in items.values()
+            ]
+        )
 
 
 def _within(kind: Kind, item: Model, from_day: date | None) -> bool:

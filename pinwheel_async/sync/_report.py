@@ -1,28 +1,38 @@
-"""What a sync did: while it runs, and when it is over. Ids and counts, never a payload value."""
+"""Report and progress of a sync: ids and counts, never a payload value."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
+from pinwheel_async._core.converter import Serializable
 from pinwheel_async.errors import PinwheelError, SyncError
 from pinwheel_async.products import Product
 from pinwheel_async.sync._sink import Kind
 
 
 @frozen(kw_only=True)
-class Failure:
-    """One product of one account that could not be fetched to its end."""
+class SyncFailure(Serializable):
+    """One product of one account that could not be fetched to its end, or an account that could not be stored."""
 
-    account_id: str
-    product: Product
+    account_id: str | None
+    """Null where an account was listed in a way that not even its id could be read."""
+    product: Kind
+    """`accounts` where the account itself could not be read, or not be stored."""
     error: PinwheelError
     """Why, without traceback: the frames of a run that is over would keep its pages in memory."""
 
+    def _to_document(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Put class, message and facts of the error beside account and product."""
+        return {**fields, **fields["error"]}
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> "tuple[type[SyncFailure], Any, str] | str":
+        return cls, {**document, "error": document}, ""
+
 
 @frozen(kw_only=True)
-class ProductCounts:
+class ProductCounts(Serializable):
     """What became of one product over all accounts."""
 
     items: int = 0
@@ -35,13 +45,21 @@ class ProductCounts:
     """Accounts whose data was not fetched, because what the sink holds of it is up to date."""
     missing: int = 0
     """Accounts that do not have the data, or not yet: the server answered 404."""
+    contradicted: int = 0
+    """Accounts among those that are missing or unchanged that say that they have the data, and answered 404: they are
+    asked again, less and less often."""
     failed: int = 0
     """Accounts that failed."""
+    held_back: int = 0
+    """Readings that would have removed much, or contradicted themselves, and were repeated. What came of it is counted
+    as complete, or as failed if no two of them said the same."""
+    overtaken: int = 0
+    """Accounts of which another process began a newer reading meanwhile: no failure, its data is newer."""
 
 
 @frozen(kw_only=True)
-class SyncReport:
-    """What a finished run did."""
+class SyncReport(Serializable):
+    """What a run did, whatever ended it."""
 
     accounts: int
     """Accounts that were visited."""
@@ -51,12 +69,19 @@ class SyncReport:
     """How long the run took."""
     products: Mapping[Product, ProductCounts]
     """One entry for each product that was asked for."""
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[SyncFailure, ...] = ()
     """Everything that failed, about half a kilobyte each; all are kept, so that all can be tried again."""
+    erased: int = 0
+    """Accounts that were left out, because they were erased from the copy."""
+    gone: int = 0
+    """Accounts that neither this run's list nor the whole list before it named: they are marked as deleted, and what is
+    stored of them stays."""
     resumed: int = 0
     """How many times a list was gone on with where an earlier run had stopped."""
     stopped: bool = False
     """Whether the run was asked to stop before its end."""
+    ended_by: str | None = None
+    """Name of the error that ended the run; null if it came to its end, or was asked to stop."""
     planned: Mapping[Kind, int] | None = None
     """Of a dry run, the requests that a run makes at least, by kind: one for each product of an account that is to be
     read, and under `accounts` what it takes to list or to look up the accounts. Null if the run was no dry run."""
@@ -64,22 +89,32 @@ class SyncReport:
     @property
     def ok(self) -> bool:
         """Whether the run came to its end and nothing failed. Data that is missing is no failure."""
-        return not self.failures and not self.stopped
+        return not (self.failures or self.stopped or self.ended_by)
 
     @property
     def items(self) -> int:
         """Objects that reached the sink, over all products; the accounts themselves are not counted."""
-        return sum(one.items for one in self.products.values())
+        return sum(counts.items for counts in self.products.values())
 
     @property
     def missing(self) -> int:
         """How many times an account did not have a product, or not yet."""
-        return sum(one.missing for one in self.products.values())
+        return sum(counts.missing for counts in self.products.values())
+
+    @property
+    def contradicted(self) -> int:
+        """How many times an account says that there is data and the copy has none, because the server answered 404."""
+        return sum(counts.contradicted for counts in self.products.values())
+
+    @property
+    def held_back(self) -> int:
+        """How many readings were not believed at once."""
+        return sum(counts.held_back for counts in self.products.values())
 
     @property
     def unchanged(self) -> int:
         """How many times a product of an account was not fetched, because the sink is up to date."""
-        return sum(one.unchanged for one in self.products.values())
+        return sum(counts.unchanged for counts in self.products.values())
 
     def raise_for_errors(self) -> None:
         """Raise everything that failed as one group; do nothing if nothing did.
@@ -89,28 +124,18 @@ class SyncReport:
         """
         if self.failures:
             what = "1 failure" if len(self.failures) == 1 else f"{len(self.failures)} failures"
-            raise SyncError(f"the sync ended with {what}", [one.error for one in self.failures])
+            raise SyncError(f"the sync ended with {what}", [failure.error for failure in self.failures])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain values."""
-        return {
-            "ok": self.ok,
-            "accounts": self.accounts,
+    def _to_document(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Put what follows from the fields before them."""
+        totals = {
             "items": self.items,
             "unchanged": self.unchanged,
             "missing": self.missing,
-            "resumed": self.resumed,
-            "stopped": self.stopped,
-            "pages": self.pages,
-            "seconds": round(self.seconds, 3),
-            "products": {name: _counts(one) for name, one in self.products.items()},
-            "failures": [_failure(one) for one in self.failures],
-            "planned": None if self.planned is None else dict(self.planned),
+            "contradicted": self.contradicted,
+            "held_back": self.held_back,
         }
-
-    def to_json(self) -> str:
-        """Return the report as one line of JSON."""
-        return json.dumps(self.to_dict())
+        return {"ok": self.ok, **totals, **fields}
 
 
 @frozen(kw_only=True)
@@ -141,17 +166,3 @@ class Progress:
     """Seconds since the start."""
     eta_s: float | None
     """Seconds that the rest takes at the pace so far; null until all accounts are known."""
-
-
-def _counts(counts: ProductCounts) -> dict[str, int]:
-    names = ("items", "pages", "complete", "unchanged", "missing", "failed")
-    return {name: getattr(counts, name) for name in names}
-
-
-def _failure(failure: Failure) -> dict[str, str]:
-    return {
-        "account_id": failure.account_id,
-        "product": failure.product,
-        "error": type(failure.error).__name__,
-        "message": str(failure.error),
-    }

@@ -1,4 +1,4 @@
-"""`python -m pinwheel_async.testing`: a FakePinwheel in a process of its own, until SIGTERM or SIGINT.
+"""Command `python -m pinwheel_async.testing`: a FakePinwheel in a process of its own, until SIGTERM or SIGINT.
 
 Its first and only line of output is JSON: `{"base_url": ..., "api_secret": ...}`.
 """
@@ -27,7 +27,7 @@ async def _serve(accounts: int, port: int, seed: int) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
-    async with FakePinwheel(accounts=accounts, port=port, seed=seed, real_time=True) as fake:
+    async with FakePinwheel(accounts=accounts, port=port, seed=seed, speed=1) as fake:
         sys.stdout.write(json.dumps({"base_url": fake.base_url, "api_secret": fake.api_secret}) + "\n")
         sys.stdout.flush()
         await stopped.wait()

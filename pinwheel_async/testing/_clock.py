@@ -1,6 +1,6 @@
-"""The fake's time: it stands still until it is turned, and then waits at each moment for what is under way there.
+"""Clock of the fake: time stands still until it is advanced, and then waits at each moment for what is under way there.
 
-However far a test turns it, everything happens as if the time had passed second by second, and nothing sleeps.
+However far a test advances it, everything happens as if the time had passed second by second, and nothing sleeps.
 """
 
 import asyncio
@@ -16,31 +16,36 @@ from attrs import define
 
 @define(eq=False)
 class Alarm:
-    """Something that is due at a moment."""
+    """An action that is due at a moment."""
 
     moment: datetime
     action: Callable[[], None]
     cancelled: bool = False
 
     def cancel(self) -> None:
-        """Forget it."""
+        """Never do it."""
         self.cancelled = True
 
 
 class FakeClock:
-    """What time it is, and what is due when.
+    """Current time, and the queue of actions that are due later.
 
-    Time stands still between two turns, or goes with the real time if the clock was made so. While something is due at
-    a moment, or under way there, time does not go on to a later one: `settled()` waits until it has come as far as it
-    was turned.
+    Time stands still between two advances, or goes so many times as fast as the real time. While an action is due at a
+    moment, or under way there, time that stands still does not go on to a later one: `idle()` waits until it has come
+    as far as it was advanced.
     """
 
-    def __init__(self, *, real_time: bool = False) -> None:
-        self._now = self._limit = datetime.now(UTC)
-        self._ahead = timedelta(0) if real_time else None
+    def __init__(self, *, speed: float | None = None, start: datetime | None = None) -> None:
+        if speed is not None and speed <= 0:
+            raise ValueError("speed must be more than 0, or None for a clock that stands still")
+        self._start = start
+        self._speed = speed
+        self._origin: tuple[datetime, datetime] | None = None
+        """A moment of the real time, and what time it was here then; None while time stands still."""
+        self._begin()
         self._alarms: list[tuple[datetime, int, Alarm]] = []
         self._numbers = itertools.count()
-        self._grips = 0
+        self._holds = 0
         self._loop: AbstractEventLoop | None = None
         self._timer: TimerHandle | None = None
         self._waiters: list[asyncio.Future[None]] = []
@@ -51,26 +56,40 @@ class FakeClock:
 
     @property
     def loop(self) -> AbstractEventLoop | None:
-        """The event loop in which what is due is done; None before the fake was started."""
+        """The event loop in which actions are done; None before the fake was started."""
         return self._loop
+
+    @property
+    def speed(self) -> float:
+        """How many seconds go by in one of the real time; 1 while time stands still."""
+        return 1.0 if self._origin is None or self._speed is None else self._speed
+
+    @property
+    def stands(self) -> bool:
+        """Whether time stands still until it is advanced."""
+        return self._origin is None
 
     def now(self) -> datetime:
         """Return what time it is."""
-        return self._now if self._ahead is None else datetime.now(UTC) + self._ahead
+        if self._origin is None:
+            return self._now
+        real, here = self._origin
+        return here + (datetime.now(UTC) - real) * self.speed
 
     def advance(self, seconds: float) -> None:
         """Turn the clock ahead; `settle()` of the fake waits until everything on the way has been done.
 
         Args:
-            seconds: 0 or more. A clock that goes with the real time jumps ahead by so much.
+            seconds: 0 or more. A clock that goes on by itself jumps ahead by so much.
         """
         if seconds < 0:
             raise ValueError("time goes ahead only")
-        if self._ahead is None:
+        if self._origin is None:
             self._limit += timedelta(seconds=seconds)
         else:
-            self._ahead += timedelta(seconds=seconds)
-        self._turn_in_loop()
+            real, here = self._origin
+            self._origin = real, here + timedelta(seconds=seconds)
+        self._run_in_loop()
 
     def set(self, now: datetime | None) -> None:
         """Stop at an aware moment, or go on with the real time if None.
@@ -79,25 +98,40 @@ class FakeClock:
         """
         if now is not None and now.tzinfo is None:
             raise ValueError("now must be an aware datetime, such as datetime.now(UTC)")
-        self._ahead = timedelta(0) if now is None else None
-        if now is not None:
+        if now is None:
+            real = datetime.now(UTC)
+            self._origin = real, real
+        else:
+            self._origin = None
             self._now = self._limit = now.astimezone(UTC)
-        self._turn_in_loop()
+        self._run_in_loop()
+
+    def reset(self) -> None:
+        """Drop every action that is due later, and go back to the time at which the clock began."""
+        self._alarms.clear()
+        self._begin()
+        self._run_in_loop()
+
+    def _begin(self) -> None:
+        real = datetime.now(UTC)
+        self._now = self._limit = self._start or real
+        self._origin = None if self._speed is None else (real, self._now)
 
     def call_at(self, moment: datetime, action: Callable[[], None]) -> Alarm:
-        """Do something at a moment, or very soon if it is over; things of one moment are done in order."""
+        """Do something at a moment, or very soon if it is over; actions of one moment are done in order."""
         alarm = Alarm(moment, action)
+        # The number keeps the order within a moment; alarms themselves cannot be compared.
         heapq.heappush(self._alarms, (moment, next(self._numbers), alarm))
-        self._turn_soon()
+        self._run_soon()
         return alarm
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> Alarm:
         """Do something after a while."""
         return self.call_at(self.now() + timedelta(seconds=seconds), action)
 
-    async def settled(self) -> None:
-        """Wait until nothing is due any more, and nothing that is under way holds the time; or until it is stopped."""
-        while self._loop is not None and not self._turn():
+    async def idle(self) -> None:
+        """Wait until no action is due any more and nothing holds the time, or until the clock is stopped."""
+        while self._loop is not None and not self._run_due():
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
@@ -105,47 +139,48 @@ class FakeClock:
     def start(self, loop: AbstractEventLoop) -> None:
         """Do what is due in this loop from now on."""
         self._loop = loop
-        self._turn_soon()
+        self._run_soon()
 
     def stop(self) -> None:
-        """Forget everything that is due, and let nobody wait for it."""
+        """Drop every alarm, and let everything go on that waits in `idle()`."""
         self._alarms.clear()
         self._set_timer(None)
         self._loop = None
         self._wake()
 
-    def grip(self, by: int) -> None:
-        """Count one more, or one less, that holds the time."""
-        self._grips += by
-        self._turn_soon()
+    def hold(self, by: int) -> None:
+        """Add to the number of holds (see `ClockHold`), or take from it."""
+        self._holds += by
+        self._run_soon()
 
-    def _turn_soon(self) -> None:
+    def _run_soon(self) -> None:
         if self._loop is not None:
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._run_due)
 
-    def _turn_in_loop(self) -> None:
-        """Turn at once; from another thread, let the loop do it and wait for that."""
+    def _run_in_loop(self) -> None:
+        """Do what is due at once; from another thread, let the loop do it and wait for that."""
         loop = self._loop
         if loop is None or not loop.is_running() or _is_running_here(loop):
-            self._turn()
+            self._run_due()
             return
-        turned: Future[bool] = Future()
-        loop.call_soon_threadsafe(lambda: turned.set_result(self._turn()))
-        turned.result()
+        done: Future[bool] = Future()
+        loop.call_soon_threadsafe(lambda: done.set_result(self._run_due()))
+        done.result()
 
-    def _turn(self) -> bool:
-        """Do what is due, as far as time may go; return whether that was everything."""
-        while (alarm := self._next()) and self._may_come(alarm.moment):
+    def _run_due(self) -> bool:
+        """Do what is due, as far as time may go; return whether the clock is idle then."""
+        while (alarm := self._next()) and self._may_run(alarm.moment):
+            # Off the queue and the time set first: the action may set alarms, and reads the time.
             heapq.heappop(self._alarms)
             self._now = max(self._now, alarm.moment)
             alarm.action()
-        limit = self._limit if self._ahead is None else self.now()
-        settled = not self._grips and (alarm is None or alarm.moment > limit)
-        if settled:
+        limit = self._limit if self._origin is None else self.now()
+        idle = not self._holds and (alarm is None or alarm.moment > limit)
+        if idle:
             self._now = limit
             self._wake()
         self._set_timer(alarm)
-        return settled
+        return idle
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -158,16 +193,18 @@ class FakeClock:
             heapq.heappop(self._alarms)
         return self._alarms[0][2] if self._alarms else None
 
-    def _may_come(self, moment: datetime) -> bool:
-        return moment <= self.now() or (self._ahead is None and not self._grips and moment <= self._limit)
+    def _may_run(self, moment: datetime) -> bool:
+        """Tell whether time may go to a moment; a hold keeps it from later ones, but not from what is due already."""
+        return moment <= self.now() or (self._origin is None and not self._holds and moment <= self._limit)
 
     def _set_timer(self, alarm: Alarm | None) -> None:
-        """Come back by the real time, where that is the time."""
+        """Come back for the next alarm by the real time, if the clock goes on by itself."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if alarm is not None and self._ahead is not None and self._loop is not None:
-            self._timer = self._loop.call_later((alarm.moment - self.now()).total_seconds(), self._turn)
+        if alarm is not None and self._origin is not None and self._loop is not None:
+            wait_s = (alarm.moment - self.now()).total_seconds() / self.speed
+            self._timer = self._loop.call_later(wait_s, self._run_due)
 
 
 def _is_running_here(loop: AbstractEventLoop) -> bool:
@@ -177,21 +214,25 @@ def _is_running_here(loop: AbstractEventLoop) -> bool:
         return False
 
 
-class Grip:
-    """What is under way: while it is tight, time does not go on to a later moment."""
+class ClockHold:
+    """Hold on a clock: while something under way has it, time does not go on to a later moment.
+
+    To acquire or release it twice is as good as once: what was released because it takes too long is released again
+    when it ends.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
-        self._tight = False
+        self._is_held = False
 
-    def tighten(self) -> None:
+    def acquire(self) -> None:
         """Hold the time."""
-        if not self._tight:
-            self._tight = True
-            self._clock.grip(1)
+        if not self._is_held:
+            self._is_held = True
+            self._clock.hold(1)
 
-    def loosen(self) -> None:
+    def release(self) -> None:
         """Let the time go on."""
-        if self._tight:
-            self._tight = False
-            self._clock.grip(-1)
+        if self._is_held:
+            self._is_held = False
+            self._clock.hold(-1)

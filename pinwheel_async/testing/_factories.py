@@ -1,19 +1,21 @@
-"""Models for tests, made up: valid, the same for the same seed, and obviously fictional.
+"""Factories of models for tests: made up, valid, the same for the same seed, and obviously fictional.
 
-The kinds that people meet most are made as `FakePinwheel` makes them, so their amounts add up; every other model is
+The kinds that users meet most are made as `FakePinwheel` makes them, so their amounts add up; every other model is
 filled from its field types and names.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from types import ModuleType
+from typing import Any, TypeVar, cast, overload
 
 import attrs
 import msgspec
 
-from pinwheel_async._core.convert import decode
-from pinwheel_async._core.fields import Model
-from pinwheel_async._core.shape import Shape
-from pinwheel_async.events import Event
+from pinwheel_async import events, models
+from pinwheel_async._core.arguments import meant
+from pinwheel_async._core.convert import Shape, decode
+from pinwheel_async._core.model import Model
+from pinwheel_async.events import EVENTS, Event
 from pinwheel_async.models.account import Account
 from pinwheel_async.models.allocation import DirectDepositAllocations
 from pinwheel_async.models.employer import Employer
@@ -27,11 +29,12 @@ from pinwheel_async.models.platform import Platform
 from pinwheel_async.models.shift import Shift
 from pinwheel_async.models.tax_form import TaxForm, TaxFormW2
 from pinwheel_async.settings import LATEST_VERSION
-from pinwheel_async.testing import _directory, _pay, _people, _reports
-from pinwheel_async.testing._events import make_event
-from pinwheel_async.testing._ids import Ids
-from pinwheel_async.testing._make import make_generic
-from pinwheel_async.testing._people import Change, Profile, Record
+from pinwheel_async.testing._generic import make_generic
+from pinwheel_async.testing._webhooks.make_event import make_event
+from pinwheel_async.testing._world import directory as _directory, pay as _pay, people as _people, reports as _reports
+from pinwheel_async.testing._world.ids import Ids
+from pinwheel_async.testing._world.people import Change, Profile
+from pinwheel_async.testing._world.records import Record
 
 M = TypeVar("M", bound=Model)
 
@@ -43,24 +46,46 @@ _DOCUMENT = {
 _NOTHING_CHANGED = Change()
 
 
-def make(kind: type[M], seed: int = 0, **overrides: Any) -> M:
+@overload
+def make(kind: type[M], seed: int = 0, **overrides: Any) -> M: ...
+@overload
+def make(kind: str, seed: int = 0, **overrides: Any) -> Any: ...
+def make(kind: type[Model] | str, seed: int = 0, **overrides: Any) -> Any:
     """Make a model of any class; an event, as `make_event` does.
 
     Args:
-        kind: The class.
+        kind: The class, or its name: that of a class of `models` or `events`, such as `Paystub`, or that of an event,
+            such as `paystubs.added`.
         seed: Another seed gives another person; the same seed gives the same, also across classes, so that
             `make(Paystub, 3)` and `make(Income, 3)` belong to one account.
         overrides: Values of fields, instead of made-up ones; they are not checked.
+
+    Raises:
+        ValueError: There is no model or event of this name.
     """
+    if isinstance(kind, str):
+        kind = _class_named(kind)
     if issubclass(kind, Event):
-        return cast("M", make_event(kind, seed, **overrides))
+        return make_event(kind, seed, **overrides)
     recipe = _RECIPES.get(kind)
     if recipe is None:
         return make_generic(kind, seed, **_REQUESTS.get(kind, {}) | overrides)
     ids = Ids(seed)
     profile = attrs.evolve(_people.make_profile(ids, 0), paystubs=4, shifts=2, tax_forms=1)
     made: Any = _decoded(kind, recipe(profile, ids))
-    return cast("M", attrs.evolve(made, **overrides))
+    return attrs.evolve(made, **overrides)
+
+
+def _class_named(name: str) -> type[Model]:
+    named = {**_classes(models), **_classes(events), **EVENTS}
+    if name not in named:
+        raise ValueError(f"there is no model or event {name}{meant(name, named)}")
+    return named[name]
+
+
+def _classes(module: ModuleType) -> dict[str, type[Model]]:
+    found = {name: getattr(module, name) for name in module.__all__}
+    return {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, Model)}
 
 
 def make_account(seed: int = 0, **overrides: Any) -> Account:

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for those who have none."""
+"""Event loop in a thread of its own, for blocking code."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""Everything at once: kills, 429s, cut connections, refused cursors, a slow sink. The copy is that of a quiet run."""
+"""Chaos: kills, 429s, cut connections, refused cursors, a slow sink. The copy is that of an undisturbed run."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ async def main():
     base_url, api_secret, database = sys.argv[1:4]
     print("started", flush=True)
     async with Pinwheel(api_secret, base_url=base_url, retry=RetryPolicy(attempts=8, base_s=0.05, cap_s=1)) as pinwheel:
-        report = await sync(pinwheel, Slow(database, helper=sys.argv[4] != "0.0"))
+        report = await sync(pinwheel, Slow(database, writer_process=sys.argv[4] != "0.0"))
     print(len(report.failures), flush=True)
 
 asyncio.run(main())
@@ -66,12 +66,12 @@ def fake() -> Iterator[FakePinwheel]:
 
 def trouble(fake: FakePinwheel, seed: int) -> None:
     """Let one request in ten fail, in every way there is."""
-    fake.limit(in_flight=24)
-    fake.storm(0.03, Fault(status=429, retry_after_s=0), seed=seed)
-    fake.storm(0.03, Fault(status=503), seed=seed + 1)
-    fake.storm(0.02, Fault(cut="before"), seed=seed + 2)
-    fake.storm(0.02, Fault(cut="mid_body"), seed=seed + 3)
-    fake.storm(0.02, Fault(delay_s=0.05), seed=seed + 4)
+    fake.rate_limit(in_flight=24)
+    fake.fail_randomly(0.03, Fault(status=429, retry_after_s=0), seed=seed)
+    fake.fail_randomly(0.03, Fault(status=503), seed=seed + 1)
+    fake.fail_randomly(0.02, Fault(cut="before"), seed=seed + 2)
+    fake.fail_randomly(0.02, Fault(cut="mid_body"), seed=seed + 3)
+    fake.fail_randomly(0.02, Fault(delay_s=0.05), seed=seed + 4)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -96,7 +96,7 @@ async def test_chaos(fake: FakePinwheel, troubled: str, tmp_path: Path):
         if number % 2:
             fake.expire_cursors()
     while run(fake, troubled, slow_s=0.002):
-        fake.calm()
+        fake.clear_faults()
 
     assert await contents(troubled) == await contents(quiet)
 

@@ -1,4 +1,4 @@
-"""Real sockets, real processes, real files: what a user does, from the outside."""
+"""End to end: real sockets, real processes, real files, as a user has them."""
 
 import json
 import os
@@ -36,12 +36,14 @@ async def test_sync_from_one_process_into_a_file(server, tmp_path):
     file = tmp_path / "payroll.db"
     async with Pinwheel(server.api_secret, base_url=server.base_url) as pinwheel:
         report = await sync(pinwheel, SqlSink(f"sqlite:///{file}"))
-        listed = [one.id async for one in pinwheel.accounts.list()]
-        paystubs = {one: {stub.id for stub in await pinwheel.paystubs.list(one).all()} for one in listed}
+        listed = [account.id async for account in pinwheel.accounts.list()]
+        paystubs = {
+            account_id: {stub.id for stub in await pinwheel.paystubs.list(account_id).all()} for account_id in listed
+        }
 
     assert report.ok
     assert ACCOUNTS == report.accounts == len(listed)
-    assert {name: one.items for name, one in report.products.items()} == {
+    assert {name: counts.items for name, counts in report.products.items()} == {
         name: _count(file, TABLES[name]) for name in PRODUCTS
     }
     stored = _rows(file, "SELECT account_id, id FROM paystubs")
@@ -70,7 +72,7 @@ async def test_sinks_agree(server, tmp_path):
 
     for kind, table in TABLES.items():
         lines = (tmp_path / f"{kind}.jsonl").read_text(encoding="utf-8").splitlines()
-        kept = {one.id for one in memory.items(kind)}  # type: ignore[attr-defined, arg-type]  # every kind has an id
+        kept = {item.id for item in memory.items(kind)}  # type: ignore[attr-defined, arg-type]  # every kind has an id
         assert kept == {json.loads(line)["id"] for line in lines}, kind
         assert kept == {row[0] for row in _rows(tmp_path / "payroll.db", f"SELECT id FROM {table}")}, kind  # noqa: S608
 
@@ -123,7 +125,7 @@ def test_command_line_with_a_wrong_secret(server, tmp_path):
 
 
 def test_demo(tmp_path):
-    """The README's first command fills a database out of nothing but itself, with neither key nor network."""
+    """The README's demonstration fills a database out of nothing but itself, with neither key nor network."""
     done = _run(["demo", "--accounts", "20"], tmp_path, PINWHEEL_API_SECRET="")
 
     assert (0, "") == (done.returncode, done.stderr)

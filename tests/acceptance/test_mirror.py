@@ -15,9 +15,9 @@ from aiohttp import web
 
 from pinwheel_async import PRODUCTS, Pinwheel, RetryPolicy
 from pinwheel_async._clock import Clock
-from pinwheel_async._core.convert import encode
+from pinwheel_async._core.converter import encode
 from pinwheel_async.products import Product
-from pinwheel_async.sync import LedgerStore, MemoryStore, Mirror, SqlSink, sync
+from pinwheel_async.sync import AnnouncementStore, MemoryStore, Mirror, SqlSink, sync
 from pinwheel_async.sync._sink import without_link
 from pinwheel_async.testing import FakePinwheel
 from pinwheel_async.webhooks import Router, SqliteInbox, webhook_app
@@ -35,7 +35,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.store: LedgerStore
+        self.store: AnnouncementStore
 
     async def contents(self, pinwheel: Pinwheel) -> tuple[Any, Any]:
         """Return every row of the copy, and every row that it should have."""
@@ -58,8 +58,8 @@ class InMemory(Place):
     def _rows(store: MemoryStore) -> dict[str, list[Any]]:
         return {
             kind: sorted(
-                [json.loads(encode(without_link(one), nulls=True)) for one in store.items(kind)],
-                key=lambda one: one["id"],
+                [json.loads(encode(without_link(item), nulls=True)) for item in store.items(kind)],
+                key=lambda record: record["id"],
             )
             for kind in ("accounts", *PRODUCTS)
         }
@@ -74,7 +74,7 @@ class InDatabase(Place):
 
     async def contents(self, pinwheel: Pinwheel) -> tuple[Any, Any]:
         await sync(pinwheel, SqlSink(f"sqlite:///{self.folder}/quiet.db"))
-        ours, theirs = [await contents(f"sqlite:///{self.folder}/{one}.db") for one in ("mirror", "quiet")]
+        ours, theirs = [await contents(f"sqlite:///{self.folder}/{name}.db") for name in ("mirror", "quiet")]
         return ours, theirs
 
 
@@ -111,7 +111,7 @@ async def live(fake: FakePinwheel, random: Random) -> None:
     accounts = [*fake.world.account_ids()]
     for _ in range(25):
         account_id, product = random.choice(accounts), random.choice(PRODUCTS)
-        ids = [one["id"] for one in fake.world.records(account_id, product)] if product in LISTS else []
+        ids = [record["id"] for record in fake.world.records(account_id, product)] if product in LISTS else []
         match random.randrange(5):
             case 0 if ids:
                 await fake.delete(account_id, product, random.choice(ids))
@@ -137,23 +137,23 @@ async def test_world(tmp_path: Path, place: Callable[[Path], Place], seed: int):
         FakePinwheel(accounts=4, seed=seed) as fake,
         Pinwheel(fake.api_secret, base_url=fake.base_url, retry=RetryPolicy(attempts=1)) as pinwheel,
     ):
-        mirror = Mirror(pinwheel, copy.store, settle_s=0.01)
+        mirror = Mirror(pinwheel, copy.store, debounce_s=0.01)
         async with receiving(tmp_path, mirror) as (url, inbox):
             fake.subscribe(url)
-            fake.mischief(duplicate=0.3, reorder=0.3, delay=0.3, lose=0.3, corrupt=0.2, seed=seed)
-            fake.storm(0.1, seed=seed)
+            fake.webhook_faults(duplicate=0.3, reorder=0.3, delay=0.3, lose=0.3, corrupt=0.2, seed=seed)
+            fake.fail_randomly(0.1, seed=seed)
             await live(fake, Random(seed))
             await drained(inbox)
-            fake.calm()
+            fake.clear_faults()
             found = await mirror.reconcile()
-            ledger = {one: await mirror.ledger(one) for one in fake.world.account_ids()}
+            checked = {account_id: await mirror.completeness(account_id) for account_id in fake.world.account_ids()}
         ours, theirs = await copy.contents(pinwheel)
 
         assert theirs == ours
         assert found.jobs
         assert not found.failures
-        assert {200, 401} == {one.status for one in fake.deliveries}
-        for account_id, entries in ledger.items():
+        assert {200, 401} == {delivery.status for delivery in fake.deliveries}
+        for account_id, entries in checked.items():
             for product, entry in entries.items():
                 assert len(fake.world.records(account_id, product)) == entry.held
 
@@ -166,10 +166,10 @@ async def test_quiet(tmp_path: Path, place: Callable[[Path], Place]):
         FakePinwheel(accounts=0) as fake,
         Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel,
     ):
-        mirror = Mirror(pinwheel, copy.store, settle_s=0.01)
+        mirror = Mirror(pinwheel, copy.store, debounce_s=0.01)
         async with receiving(tmp_path, mirror) as (url, inbox):
             fake.subscribe(url)
-            fake.mischief(duplicate=0.5, reorder=0.5, delay=0.5)
+            fake.webhook_faults(duplicate=0.5, reorder=0.5, delay=0.5)
             session = await fake.connect()
             await fake.advance(60)
             await fake.refresh(session.account_id, "paystubs")
@@ -177,12 +177,12 @@ async def test_quiet(tmp_path: Path, place: Callable[[Path], Place]):
             await fake.delete(session.account_id, "shifts", shift)
             await fake.advance(3_600)
             await drained(inbox)
-            entries = await mirror.ledger(session.account_id)
+            entries = await mirror.completeness(session.account_id)
         ours, theirs = await copy.contents(pinwheel)
 
         assert theirs == ours
-        assert [True] * len(entries) == [one.complete for one in entries.values()]
-        assert [0] * len(entries) == [one.unannounced for one in entries.values()]
+        assert [True] * len(entries) == [completeness.complete for completeness in entries.values()]
+        assert [0] * len(entries) == [completeness.unannounced for completeness in entries.values()]
 
 
 async def test_two_processes(tmp_path: Path):
@@ -194,25 +194,25 @@ async def test_two_processes(tmp_path: Path):
     ):
         (tmp_path / "other").mkdir()
         stores = [InDatabase(tmp_path).store for _ in range(2)]
-        one, other = (Mirror(pinwheel, store, settle_s=0.01) for store in stores)
+        first, second = (Mirror(pinwheel, store, debounce_s=0.01) for store in stores)
         async with (
-            receiving(tmp_path, one) as (url, inbox),
-            receiving(tmp_path / "other", other) as (other_url, other_inbox),
+            receiving(tmp_path, first) as (url, inbox),
+            receiving(tmp_path / "other", second) as (other_url, other_inbox),
         ):
-            for each in (url, other_url):
-                fake.subscribe(each)
-            fake.mischief(duplicate=0.3, reorder=0.3, delay=0.3)
+            for address in (url, other_url):
+                fake.subscribe(address)
+            fake.webhook_faults(duplicate=0.3, reorder=0.3, delay=0.3)
             await live(fake, Random(0))
             await drained(inbox)
             await drained(other_inbox)
-            await asyncio.gather(one.reconcile(), other.reconcile())
+            await asyncio.gather(first.reconcile(), second.reconcile())
         ours, theirs = await copy.contents(pinwheel)
 
         assert theirs == ours
 
 
 async def test_burst(tmp_path: Path):
-    """Twenty-seven batches of one account that come at once cost two requests, and the ledger has them all."""
+    """Twenty-seven batches of one account that come at once cost two requests, and all their announcements are kept."""
     settled = asyncio.Event()
 
     async def sleep(_: float) -> None:
@@ -227,27 +227,27 @@ async def test_burst(tmp_path: Path):
         mirror = Mirror(pinwheel, SqlSink(f"sqlite:///{tmp_path}/mirror.db"), clock=Clock(sleep=sleep))
         async with receiving(tmp_path, mirror) as (url, inbox):
             fake.subscribe(url)
-            for one in fake.world.records(account_id, "paystubs"):
-                await fake.deliver("paystubs.added", account_id=account_id, added=[{"id": one["id"]}])
-            fake.forget()
+            for paystub in fake.world.records(account_id, "paystubs"):
+                await fake.deliver("paystubs.added", account_id=account_id, added=[{"id": paystub["id"]}])
+            fake.clear_records()
             settled.set()
             await drained(inbox)
-            entries = await mirror.ledger(account_id)
+            entries = await mirror.completeness(account_id)
 
         assert {"get_account": 1, "list_paystubs": 1} == fake.counts
         assert (27, 27, True) == (entries["paystubs"].announced, entries["paystubs"].held, entries["paystubs"].complete)
 
 
 async def test_postgresql(tmp_path: Path, postgres: str):
-    """In PostgreSQL a reconciled copy is such that fetching everything anew changes no row."""
+    """In PostgreSQL a reconciled copy is such that fetching everything again changes no row."""
     async with (
         FakePinwheel(accounts=4) as fake,
         Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel,
     ):
-        mirror = Mirror(pinwheel, SqlSink(postgres), settle_s=0.01)
+        mirror = Mirror(pinwheel, SqlSink(postgres), debounce_s=0.01)
         async with receiving(tmp_path, mirror) as (url, inbox):
             fake.subscribe(url)
-            fake.mischief(duplicate=0.3, reorder=0.3, delay=0.3, lose=0.3, corrupt=0.2)
+            fake.webhook_faults(duplicate=0.3, reorder=0.3, delay=0.3, lose=0.3, corrupt=0.2)
             await live(fake, Random(0))
             await drained(inbox)
             await mirror.reconcile()

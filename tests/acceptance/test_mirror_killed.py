@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of a mirror's work: with an inbox nothing is lost, and nobody has to reconcile."""
+"""`kill -9` in the middle of a mirror's work: with an inbox nothing is lost, and no reconciliation is needed."""
 
 import asyncio
 import signal
@@ -29,7 +29,7 @@ folder, base_url, api_secret, port = sys.argv[1:]
 
 async def main():
     pinwheel = Pinwheel(api_secret, base_url=base_url)
-    mirror = Mirror(pinwheel, SqlSink(f"sqlite:///{folder}/mirror.db"), settle_s=0.05)
+    mirror = Mirror(pinwheel, SqlSink(f"sqlite:///{folder}/mirror.db"), debounce_s=0.05)
     router = Router()
     router.include(mirror.router)
     app = web.Application()
@@ -64,7 +64,7 @@ async def drained(inbox: SqliteInbox) -> None:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens, below those that the system gives to whoever asks for any."""
+    """Return a port on which nobody listens, below those that the system gives away itself."""
     for port in SystemRandom().sample(range(20_000, 32_000), 100):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -99,7 +99,9 @@ async def test_mirror_killed_again_and_again(tmp_path: Path):
         async with Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel:
             await sync(pinwheel, SqlSink(f"sqlite:///{tmp_path}/quiet.db"))
 
-    quiet, mirrored = [await contents(f"sqlite:///{tmp_path}/{one}.db") for one in ("quiet", "mirror")]
+    quiet, mirrored = [await contents(f"sqlite:///{tmp_path}/{name}.db") for name in ("quiet", "mirror")]
     assert quiet == mirrored
     found = await status(f"sqlite:///{tmp_path}/mirror.db")
-    assert {0} == {one.announced.absent for one in found.products.values() if one.announced}
+    assert {0} == {
+        product_status.announced.absent for product_status in found.products.values() if product_status.announced
+    }

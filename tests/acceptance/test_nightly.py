@@ -1,4 +1,4 @@
-"""What a night costs: the requests of a run over a copy of which hardly anything has changed."""
+"""Requests of a nightly run over a copy of which hardly anything has changed."""
 
 from pathlib import Path
 from random import Random
@@ -21,11 +21,13 @@ async def test_nightly_run(tmp_path: Path):
     ):
         sink = SqlSink(f"sqlite:///{tmp_path / 'payroll.db'}")
         await sync(pinwheel, sink)
-        units = [(account, one) for account in fake.world.account_ids() for one in PRODUCTS if one != "tax_forms"]
+        units = [
+            (account, product) for account in fake.world.account_ids() for product in PRODUCTS if product != "tax_forms"
+        ]
         changed = dice.sample(units, len(units) // 100)
         for account_id, product in changed:
             fake.world.touch(account_id, product)
-        fake.forget()
+        fake.clear_records()
 
         report = await sync(pinwheel, sink)
 

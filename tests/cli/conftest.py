@@ -1,4 +1,4 @@
-"""What the tests of commands have in common: a fake in a thread, and commands as processes of their own."""
+"""Fixtures of the commands' tests: a fake in a thread, and commands as processes of their own."""
 
 import os
 import subprocess

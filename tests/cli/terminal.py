@@ -1,4 +1,4 @@
-"""A terminal that nobody sits at."""
+"""Pseudo-terminal for commands that show progress on one."""
 
 import os
 import subprocess

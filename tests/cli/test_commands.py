@@ -1,4 +1,4 @@
-"""The command line, as a process of its own, against a server on loopback."""
+"""Command line as a process of its own, against a server on loopback."""
 
 import json
 import os
@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 import pinwheel_async
-from pinwheel_async.testing import FakePinwheel, Fault
+from pinwheel_async.cli._accounts import _print_table
+from pinwheel_async.models import Account
+from pinwheel_async.testing import FakePinwheel, Fault, make
 
 from .terminal import on_terminal
 
@@ -34,14 +36,34 @@ def test_accounts(run: Run, fake: FakePinwheel):
     done = run("accounts", "--base-url", fake.base_url)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(one in done.stdout for one in fake.world.account_ids())
+    assert all(account_id in done.stdout for account_id in fake.world.account_ids())
+
+
+@pytest.mark.parametrize("place", ["argument", "variable"])
+def test_proxy(run: Run, fake: FakePinwheel, place: str):
+    """A command goes through the proxy to the base URL with a path that arguments or variables name."""
+    base_url = "http://pinwheel.test/gateway/"
+    if place == "argument":
+        run("accounts", "--allow-http", "--base-url", base_url, "--proxy", fake.base_url)
+    else:
+        run("accounts", "--allow-http", PINWHEEL_BASE_URL=base_url, http_proxy=fake.base_url)
+
+    # The fake is no proxy, so the answer is none; but it was asked as one.
+    assert [request.path for request in fake.requests] == ["http://pinwheel.test/gateway/v1/accounts"]
+
+
+def test_an_account_without_a_date(capsys):
+    """A null where the documentation says never leaves its cell empty."""
+    _print_table([make(Account, created_at=None, end_user_id=None, connected=None)])
+
+    assert make(Account).id in capsys.readouterr().out
 
 
 def test_accounts_json(run: Run, fake: FakePinwheel):
     """`accounts --json` prints a list of accounts as the API sends them."""
     done = run("accounts", "--json", "--limit", "3", "--base-url", fake.base_url)
 
-    assert [*fake.world.account_ids()][:3] == [one["id"] for one in json.loads(done.stdout)]
+    assert [*fake.world.account_ids()][:3] == [account["id"] for account in json.loads(done.stdout)]
 
 
 def test_more_accounts_than_a_page(run: Run):
@@ -60,7 +82,7 @@ def test_accounts_by_connection(run: Run, fake: FakePinwheel, flag: str, expecte
 
     done = run("accounts", "--json", flag, "--base-url", fake.base_url)
 
-    assert {one["connected"] for one in json.loads(done.stdout)} == {expected}
+    assert {account["connected"] for account in json.loads(done.stdout)} == {expected}
 
 
 LINK_TOKEN = (
@@ -115,6 +137,11 @@ def test_a_refused_argument(run: Run, fake: FakePinwheel):
         ["accounts", "--limit", "0"],
         ["accounts", "--environment", "moon"],
         ["accounts", "--base-url", "http://example.com"],
+        ["accounts", "--base-url", "https://me:planted@example.com"],
+        ["accounts", "--proxy", "socks5://me:planted@example.com"],
+        ["accounts", "--ca-file", "missing.pem"],
+        ["accounts", "--client-certificate", "missing.pem"],
+        ["accounts", "--client-key", "missing.pem"],
         ["nonsense"],
         ["demo", "--accounts", "0"],
     ],
@@ -163,7 +190,20 @@ def test_an_api_failure(run: Run, fake: FakePinwheel):
     assert "answered 409" in complaint(done)
 
 
-def test_output_that_nobody_reads(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):
+def test_a_wrong_request(run: Run, fake: FakePinwheel):
+    """A request that the API refuses as wrong ends with 2, and names the documented fields that it names."""
+    details = [{"name": name, "message": "planted"} for name in ("features", "cards.0.card_number", "tags.planted", "")]
+    error = {"type": "INVALID_REQUEST_PARAMETERS", "code": "INVALID_FIELDS", "status_code": 400, "fields": details}
+    fake.script(Fault(status=400, json={"error": error}), operation="list_accounts")
+
+    done = run("accounts", "--base-url", fake.base_url)
+
+    assert done.returncode == 2
+    assert complaint(done).endswith("INVALID_FIELDS: see features, cards.0.card_number")
+    assert "planted" not in done.stdout + done.stderr
+
+
+def test_output_into_a_closed_pipe(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):
     """Output into a pipe that is closed early is no error."""
     command = f"{sys.executable} -W error -m pinwheel_async accounts --json --base-url {fake.base_url} | true"
     done = subprocess.run(  # a pipe, which only a shell makes so simply
@@ -213,7 +253,7 @@ def test_help(run: Run):
     done = run("--help")
 
     assert done.returncode == 0
-    assert all(one in done.stdout for one in ("accounts", "demo", "link-token", "sync", "PINWHEEL_API_SECRET"))
+    assert all(word in done.stdout for word in ("accounts", "demo", "link-token", "sync", "PINWHEEL_API_SECRET"))
     assert "130 interrupted" in " ".join(done.stdout.split())
 
 
@@ -249,7 +289,7 @@ def test_without_the_extra(environment: dict[str, str], tmp_path: Path):
 def test_other_modules_that_are_missing():
     """A module that is missing for another reason is not taken for the extra."""
     code = (
-        "import sys; sys.modules['pinwheel_async.cli._show'] = None; sys.argv[1:] = ['demo']; "
+        "import sys; sys.modules['pinwheel_async.cli._render'] = None; sys.argv[1:] = ['demo']; "
         "from pinwheel_async.cli import main; main()"
     )
     variables: Any = os.environ | {"PYTHONPATH": str(ROOT)}

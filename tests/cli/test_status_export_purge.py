@@ -1,4 +1,4 @@
-"""The commands on a copy: `status`, `export` and `purge`."""
+"""Commands on a copy: `status`, `export` and `purge`."""
 
 import asyncio
 import csv
@@ -67,14 +67,15 @@ def count(path: Path, table: str) -> int:
     return found
 
 
-def put(path: Path, *lanes: str) -> None:
-    """Make an inbox with a delivery of each lane."""
+def put(path: Path, *ordering_keys: str) -> None:
+    """Make an inbox with a delivery of each ordering key."""
 
     async def fill() -> None:
         inbox = SqliteInbox(path)
         await inbox.open()
-        for one in lanes:
-            await inbox.put(Delivery(event_id=f"of {one}", event="e", lane=one, received_at=NOW, key="0"))
+        for ordering_key in ordering_keys:
+            event_id = f"of {ordering_key}"
+            await inbox.put(Delivery(event_id=event_id, event="e", ordering_key=ordering_key, received_at=NOW, key="0"))
         await inbox.close()
 
     asyncio.run(fill())
@@ -132,7 +133,7 @@ def test_status_of_what_is_absent(copy: Callable[[], Path], command: Run, fake: 
         sink = SqlSink("sqlite:///payroll.db")
         await sink.open()
         for product, added in (("paystubs", ("x", "y")), ("tax_forms", ())):
-            one = Announcement(
+            announcement = Announcement(
                 event_id=product,
                 event="e",
                 account_id=fake.world.account_id(1),
@@ -141,7 +142,7 @@ def test_status_of_what_is_absent(copy: Callable[[], Path], command: Run, fake: 
                 received_at=NOW,
                 added=added,
             )
-            await sink.announce(one)
+            await sink.announce(announcement)
         await sink.close(complete=True)
 
     asyncio.run(announce())
@@ -174,7 +175,7 @@ def test_no_database(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     code, out, err = command(*name, "--database", "payroll.db")
 
-    assert (2, "", "pinwheel-async: there is no such database\n") == (code, out, err)
+    assert (2, "", "pinwheel-async: there is no copy here: there is no such database\n") == (code, out, err)
     assert not [*tmp_path.iterdir()]
 
 
@@ -188,6 +189,18 @@ def test_export(copy: Callable[[], Path], command: Run, tmp_path: Path):
     rows = pq.read_table(tmp_path / "out" / "paystubs.parquet").num_rows
     assert count(path, "paystubs") == rows
     assert f"{rows:>12,}  out/paystubs.parquet\n" in out
+
+
+def test_export_of_what_changed(copy: Callable[[], Path], command: Run):
+    """`export --changed-since` takes a moment, of UTC if it names no zone."""
+    copy()
+    arguments = ("export", "--database", "payroll.db", "--to", "out", "--json", "--changed-since")
+
+    counts = [
+        json.loads(command(*arguments, moment)[1])["accounts"] for moment in ("2020-01-01", "2999-01-01T00:00:00+02:00")
+    ]
+
+    assert [6, 0] == counts
 
 
 def test_export_csv(copy: Callable[[], Path], command: Run, tmp_path: Path):
@@ -235,7 +248,7 @@ def test_purge(copy: Callable[[], Path], command: Run, fake: FakePinwheel, tmp_p
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_purge_asks(copy: Callable[[], Path], command: Run, fake: FakePinwheel, answer: str):
-    """`purge` removes nothing unless the answer is yes; nobody there is a no."""
+    """`purge` removes nothing unless the answer is yes; end of input is a no."""
     path = copy()
 
     code, out, err = command(
@@ -260,6 +273,19 @@ def test_purge_of_an_end_user(copy: Callable[[], Path], command: Run, tmp_path: 
     assert f"{2:>12}  accounts\n" in out
     assert out.endswith("removed; nothing remains\n")
     assert "there was nothing to remove\n" == nothing
+
+
+def test_purge_lifted(copy: Callable[[], Path], command: Run, fake: FakePinwheel):
+    """`purge --lift` lets an account be fetched again, says whether it was removed, and needs its id."""
+    account_id = fake.world.account_id(2)
+    copy()
+    command("purge", "--database", "payroll.db", "--account-id", account_id, "--yes")
+    lift = ("purge", "--database", "payroll.db", "--lift")
+
+    assert "5 accounts, 1 erased" in command("status", "--database", "payroll.db")[1]
+    assert (0, "the next sync fetches it again\n", "") == command(*lift, "--account-id", account_id)
+    assert (0, '{"lifted": false}\n', "") == command(*lift, "--account-id", account_id, "--json")
+    assert command(*lift, "--end-user-id", "user")[0] == 2
 
 
 def test_purge_of_what_is_old(copy: Callable[[], Path], command: Run):
@@ -291,3 +317,26 @@ def test_purge_without_that_inbox(copy: Callable[[], Path], command: Run, fake: 
 
     assert (2, "pinwheel-async: there is no inbox at inbox.db\n") == (code, err)
     assert count(path, "accounts") == 6
+
+
+def test_tables_with_a_prefix(copy: Callable[[], Path], command: Run):
+    """Every command on a copy finds its tables by the prefix that it is given, and only then."""
+    copy()
+
+    async def fill(url: str) -> None:
+        sink = SqlSink(url, prefix="pw_")
+        await sink.open()
+        await sink.close(complete=True)
+
+    asyncio.run(fill("sqlite:///payroll.db"))
+
+    for name in (
+        ["status"],
+        ["export", "--to", "out", "--format", "csv"],
+        ["purge", "--before", "2020-01-01", "--yes"],
+    ):
+        assert command(*name, "--database", "payroll.db", "--prefix", "pw_")[0] == 0
+        code, _, err = command(*name, "--database", "payroll.db", "--prefix", "other_")
+        assert (code, err.partition(":")[2].strip()[:21]) == (2, "there is no copy here")
+    assert json.loads(command("status", "--database", "payroll.db", "--prefix", "pw_", "--json")[1])["accounts"] == 0
+    assert json.loads(command("status", "--database", "payroll.db", "--json")[1])["accounts"] == 6

@@ -1,6 +1,7 @@
-"""`pinwheel-async sync`, as a process of its own, against a server on loopback."""
+"""Command `sync` as a process of its own, against a server on loopback."""
 
 import json
+import re
 import signal
 import sqlite3
 import stat
@@ -41,7 +42,7 @@ def test_sync(run: Run, fake: FakePinwheel, tmp_path: Path):
     assert "8 accounts" in done.stdout
     connection = sqlite3.connect(tmp_path / "payroll.db")
     assert connection.execute("SELECT count(*) FROM accounts").fetchone() == (8,)
-    expected = sum(len(fake.world.records(one, "paystubs")) for one in fake.world.account_ids())
+    expected = sum(len(fake.world.records(account_id, "paystubs")) for account_id in fake.world.account_ids())
     assert connection.execute("SELECT count(*) FROM paystubs").fetchone() == (expected,)
     connection.close()
 
@@ -64,7 +65,7 @@ def test_sync_of_some_accounts(run: Run, fake: FakePinwheel):
 
     assert json.loads(done.stdout)["accounts"] == 2
     assert fake.counts["list_accounts"] == 0
-    assert any("from_pay_date" in one.query for one in fake.requests)
+    assert any("from_pay_date" in request.query for request in fake.requests)
 
 
 @pytest.mark.parametrize("more", [["--json"], []])
@@ -95,18 +96,32 @@ def test_an_unusable_database(run: Run, fake: FakePinwheel, tmp_path: Path):
     done = run(*sync(fake))
 
     assert done.returncode == 4
-    assert complaint(done) == "the database cannot be used: SQLITE_NOTADB"
+    assert complaint(done) == f"the database cannot be used ({tmp_path / 'payroll.db'}): SQLITE_NOTADB"
 
 
 def test_again(run: Run, fake: FakePinwheel):
     """`sync` a second time lists the accounts and fetches nothing."""
     run(*sync(fake))
-    fake.forget()
+    fake.clear_records()
 
     done = run(*sync(fake, "--json"))
 
     assert fake.counts == {"list_accounts": 1}
     assert json.loads(done.stdout)["unchanged"] == 8 * len(PRODUCTS)
+
+
+def test_the_copy_stays_what_it_is(run: Run, fake: FakePinwheel, tmp_path: Path):
+    """A plain `sync` goes on as the copy is; what differs ends with 2, and `--change-scope` makes it so."""
+    run(*sync(fake, "--products", "income", "--keep-deleted", "--raw"))
+
+    assert json.loads(run(*sync(fake, "--json")).stdout)["unchanged"] == 8
+    refused = run(*sync(fake, "--products", "income", "employment"))
+    assert (refused.returncode, "products: income in the copy" in refused.stderr) == (2, True)
+    assert "raw: True in the copy, False here" in run(*sync(fake, "--no-raw")).stderr
+    assert run(*sync(fake, "--products", "income", "employment", "--change-scope")).returncode == 0
+    found = json.loads(run("status", "--database", "payroll.db", "--json", "--check").stdout)
+    assert (found["ok"], {*found["products"]}) == (True, {"income", "employment"})
+    assert found["scope"]["keep_deleted"] is found["scope"]["raw"] is True
 
 
 def test_unchanged_is_shown(run: Run, fake: FakePinwheel):
@@ -116,14 +131,14 @@ def test_unchanged_is_shown(run: Run, fake: FakePinwheel):
     done = run(*sync(fake, "--products", "income"))
 
     assert "unchanged" in done.stdout
-    (line,) = [one for one in done.stdout.splitlines() if "income" in one]
-    assert [one for one in line.split() if one.isdigit()] == ["8"]
+    (line,) = [line for line in done.stdout.splitlines() if "income" in line]
+    assert [word for word in line.split() if word.isdigit()] == ["8"]
 
 
 def test_everything_again(run: Run, fake: FakePinwheel):
     """`sync --no-changed-only` fetches everything again."""
     run(*sync(fake, "--products", "income"))
-    fake.forget()
+    fake.clear_records()
 
     run(*sync(fake, "--products", "income", "--no-changed-only"))
 
@@ -134,7 +149,7 @@ def test_since(run: Run, fake: FakePinwheel):
     """`sync --since` bounds paystubs and shifts."""
     run(*sync(fake, "--since", "2026-02-01"))
 
-    queries = {one.operation: one.query for one in fake.requests}
+    queries = {request.operation: request.query for request in fake.requests}
     assert "from_pay_date" in queries["list_paystubs"]
     assert "from_start_date" in queries["list_shifts"]
 
@@ -163,7 +178,7 @@ def test_retry_failed(run: Run, fake: FakePinwheel):
     """`sync --retry-failed` fetches what failed before, and nothing else."""
     fake.script(Fault(status=400), operation="get_income", account_id=fake.world.account_id(3))
     run(*sync(fake))
-    fake.forget()
+    fake.clear_records()
 
     done = run(*sync(fake, "--retry-failed"))
 
@@ -186,7 +201,7 @@ def test_report_file(run: Run, fake: FakePinwheel, tmp_path: Path):
     file = tmp_path / "report.json"
     assert done.stdout == file.read_text(encoding="utf-8")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert {one.name for one in tmp_path.iterdir()} >= {"payroll.db", "report.json"}
+    assert {file.name for file in tmp_path.iterdir()} >= {"payroll.db", "report.json"}
     assert not [*tmp_path.glob(".report*")]
 
 
@@ -201,21 +216,22 @@ def test_report_file_that_cannot_be(run: Run, fake: FakePinwheel, place: str):
 
 
 def test_report_file_of_a_run_that_died(run: Run, fake: FakePinwheel, tmp_path: Path):
-    """A run that ends with an error leaves the report of an earlier run as it was."""
+    """A run that ends with an error writes its report, too, which names the error."""
     (tmp_path / "report.json").write_text("earlier", encoding="utf-8")
-    fake.script(Fault(status=403), operation="get_income")
+    fake.script(Fault(status=401), operation="get_income")
 
     done = run(*sync(fake, "--report", "report.json"))
 
     assert done.returncode == 3
-    assert (tmp_path / "report.json").read_text(encoding="utf-8") == "earlier"
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert (report["ok"], report["ended_by"]) == (False, "UnauthorizedError")
     assert not [*tmp_path.glob(".report*")]
 
 
 def finished(file: Path) -> int:
     """Count the products of accounts that are read to their end."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-        return database.execute("SELECT count(*) FROM pinwheel_marks WHERE reached != 'reading'").fetchone()[0]
+        return database.execute("SELECT count(*) FROM pinwheel_checkpoints WHERE reached != 'reading'").fetchone()[0]
 
 
 @contextmanager
@@ -223,7 +239,7 @@ def started(
     environment: dict[str, str], fake: FakePinwheel, folder: Path, *more: str
 ) -> Iterator["subprocess.Popen[str]"]:
     """Start a sync of which two requests for shifts hang, and wait until they do and what was fetched is stored."""
-    fake.storm(1.0, Fault(delay_s=30), operation="list_shifts")
+    fake.fail_randomly(1.0, Fault(delay_s=30), operation="list_shifts")
     command = [sys.executable, "-W", "error", "-m", "pinwheel_async", *sync(fake, "--concurrency", "2", *more)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=environment, cwd=folder, text=True, **pipes)
@@ -268,8 +284,8 @@ def test_going_on(environment: dict[str, str], run: Run, fake: FakePinwheel, tmp
     with started(environment, fake, tmp_path) as process:
         process.send_signal(number)
         process.communicate(timeout=10)
-    fake.calm()
-    fake.forget()
+    fake.clear_faults()
+    fake.clear_records()
 
     done = run(*sync(fake, "--json"))
 
@@ -277,7 +293,7 @@ def test_going_on(environment: dict[str, str], run: Run, fake: FakePinwheel, tmp
     assert (report["ok"], report["unchanged"]) == (True, 11)
     assert fake.counts.total() == 1 + 8 * len(PRODUCTS) - 11
     with closing(sqlite3.connect(tmp_path / "payroll.db")) as database:
-        expected = sum(len(fake.world.records(one, "shifts")) for one in fake.world.account_ids())
+        expected = sum(len(fake.world.records(account_id, "shifts")) for account_id in fake.world.account_ids())
         assert database.execute("SELECT count(*) FROM shifts").fetchone() == (expected,)
 
 
@@ -285,7 +301,7 @@ def test_a_second_signal(tmp_path: Path):
     """A second signal ends a command that cannot stop, at once, with the code of that signal."""
     code = """
 import asyncio
-from pinwheel_async.cli._stopping import stopping
+from pinwheel_async.cli._signals import stopping
 
 async def main():
     with stopping() as stop:
@@ -310,9 +326,10 @@ asyncio.run(main())
 def test_on_a_terminal(environment: dict[str, str], fake: FakePinwheel, tmp_path: Path):
     """On a terminal `sync` shows how far it is, what is in flight, and the kinds of errors."""
     fake.script(Fault(status=400), operation="get_income")
-    fake.storm(1.0, Fault(delay_s=0.3), operation="list_shifts")
+    fake.fail_randomly(1.0, Fault(delay_s=0.3), operation="list_shifts")
     command = [sys.executable, "-W", "error", "-m", "pinwheel_async", *sync(fake, "--concurrency", "2")]
     code, shown = on_terminal(command, environment, tmp_path)
 
     assert code == 1
-    assert all(one in shown for one in (b"accounts", b"in flight 2", b"InvalidRequestError", b"pages/s"))
+    wanted = (rb"accounts", rb"in flight [12]", rb"InvalidRequestError", rb"pages/s")
+    assert [text for text in wanted if not re.search(text, shown)] == []

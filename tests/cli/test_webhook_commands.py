@@ -1,31 +1,39 @@
-"""The commands around webhooks, as processes of their own, with real sockets and real files."""
+"""Commands around webhooks, as processes of their own, with real sockets and real files."""
 
 import asyncio
+import errno
+import gzip
 import json
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from attrs import evolve
 
 import pinwheel_async
+from pinwheel_async.cli import _server
 from pinwheel_async.cli._send import _make
+from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.events import EVENTS, AccountAdded, PaystubsAdded, decode_event
 from pinwheel_async.testing import FakePinwheel, SignedDelivery, make_event, signed_delivery
-from pinwheel_async.webhooks import SqliteInbox, sign
+from pinwheel_async.webhooks import PostgresInbox, SqliteInbox, sign
 from pinwheel_async.webhooks._delivery import make_delivery
 
 ROOT = Path(pinwheel_async.__file__).parents[1]
@@ -177,7 +185,22 @@ def test_a_wrong_signature(run: Run, listening: Listening):
 
     assert done.returncode == 4
     assert done.stdout.startswith("401 ")
-    assert listening.line("refused") == "pinwheel-async: refused a delivery: signature wrong"
+    assert "pinwheel-async: refused a delivery: 401 signature_wrong:" in listening.line("refused")
+
+
+def test_what_something_in_between_adds(listening: Listening):
+    """A delivery that was compressed before it was signed, with the longest tracing header, is taken."""
+    sample = signed_delivery(make_event(PaystubsAdded), secret=SECRET)
+    content = gzip.compress(sample.body)
+    headers = {
+        "content-encoding": "gzip",
+        "baggage": "a=" + "x" * 8190,
+        "x-timestamp": "1773760000",
+        "x-pinwheel-signature": sign(SECRET, "1773760000", content),
+    }
+    request = urllib.request.Request(listening.url, content, headers)  # noqa: S310  # ours
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # ours
+        assert response.status == 200
 
 
 def test_health(listening: Listening):
@@ -252,8 +275,8 @@ def test_the_end_of_listen(tmp_path: Path, how: str, code: int, last: str):
     assert len(running.err) == (1 if code == 0 else 2)
 
 
-def test_listen_that_nobody_reads(tmp_path: Path, run: Run):
-    """When nobody reads its output any more, `listen` ends with 0, and what it could not print stays in the inbox."""
+def test_listen_into_a_closed_pipe(tmp_path: Path, run: Run):
+    """When its output is closed, `listen` ends with 0, and what it could not print stays in the inbox."""
     ours, theirs = os.pipe()
     process = subprocess.Popen(
         [*COMMAND, "listen", "--port", "0"],
@@ -272,7 +295,17 @@ def test_listen_that_nobody_reads(tmp_path: Path, run: Run):
 
     assert process.returncode == 0
     assert "Traceback" not in stderr
-    assert json.loads(run("inbox", "counts", "--json").stdout)["waiting"] == 1
+    assert json.loads(run("inbox", "counts", "--inbox", "listen.db", "--json").stdout)["waiting"] == 1
+
+
+def test_listen_beside_a_receiver(run: Run, inbox: dict[str, str]):
+    """`listen` takes nothing from the inbox of another receiver: it ends with 4 and says to choose another file."""
+    done = run("listen", "--inbox", "inbox.db")
+
+    assert done.returncode == 4
+    assert "belongs to the consumer 'receiver' and not to 'listen'" in complaint(done)
+    assert "choose another file" in complaint(done)
+    assert counts(run) == (1, 1, 2)
 
 
 def test_a_port_that_is_taken(run: Run):
@@ -284,6 +317,7 @@ def test_a_port_that_is_taken(run: Run):
 
     assert done.returncode == 2
     assert "cannot listen" in complaint(done)
+    assert os.strerror(errno.EADDRINUSE) in complaint(done)
 
 
 @pytest.mark.parametrize("arguments", [["listen"], ["inbox", "counts"]])
@@ -291,7 +325,7 @@ def test_an_unusable_inbox(run: Run, tmp_path: Path, arguments: list[str]):
     """A file that is no inbox is one line, and ends with 4."""
     (tmp_path / "inbox.db").write_bytes(b"no database" * 100)
 
-    done = run(*arguments)
+    done = run(*arguments, "--inbox", "inbox.db")
 
     assert done.returncode == 4
     assert complaint(done)
@@ -348,11 +382,12 @@ def test_no_secret(run: Run, arguments: list[str]):
     assert "PINWHEEL_API_SECRET" in complaint(done)
 
 
-def test_send_to_nobody(run: Run):
+def test_send_without_receiver(run: Run):
     """A receiver that is not there ends with 4."""
     done = run("send", "income.added", LOCAL)
 
-    assert (done.returncode, complaint(done)) == (4, "the receiver gave no answer")
+    assert done.returncode == 4
+    assert complaint(done).startswith(f"the receiver at {urlsplit(LOCAL).netloc} gave no answer, after ")
 
 
 @pytest.mark.parametrize("outcome", [None, "error", "pending"])
@@ -405,13 +440,22 @@ def test_inbox_counts(run: Run, inbox: dict[str, str]):
     assert "2 h ago" in done.stdout
 
 
+def test_looking_at_an_inbox_changes_nothing(run: Run, inbox: dict[str, str], tmp_path: Path):
+    """`inbox counts` and `inbox show` leave every byte, and no file that was not there."""
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for arguments in (["counts"], ["show"], ["show", "--state", "waiting"], ["show", "--state", "done"]):
+        assert run("inbox", *arguments).returncode == 0
+
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+
 def test_inbox_counts_json(run: Run, inbox: dict[str, str]):
     """`inbox counts --json` prints the same for programs."""
     assert counts(run) == (1, 1, 2)
 
 
 @pytest.fixture
-def sealed(tmp_path: Path) -> str:
+def encrypted_inbox_key(tmp_path: Path) -> str:
     """Leave an encrypted inbox; give its key as the variable holds it."""
     key = bytes(range(32))
 
@@ -426,24 +470,24 @@ def sealed(tmp_path: Path) -> str:
     return b64encode(key).decode()
 
 
-def test_encrypted_inbox(run: Run, sealed: str):
+def test_encrypted_inbox(run: Run, encrypted_inbox_key: str):
     """The key of an encrypted inbox comes from the environment."""
-    done = run("inbox", "counts", "--json", PINWHEEL_INBOX_KEY=sealed)
+    done = run("inbox", "counts", "--json", PINWHEEL_INBOX_KEY=encrypted_inbox_key)
 
     assert (1, 0) == (json.loads(done.stdout)["waiting"], done.returncode)
 
 
-def test_encrypted_inbox_without_key(run: Run, sealed: str):
-    """Without its key an encrypted inbox stays shut, and the message says what is missing."""
-    done = run("inbox", "counts")
+def test_encrypted_inbox_without_key(run: Run, encrypted_inbox_key: str):
+    """Without its key an encrypted inbox is only looked at, and the message says what is missing."""
+    done = run("inbox", "revive")
 
     assert done.returncode == 4
     assert "encrypted: open it with its key" in done.stderr
 
 
 @pytest.mark.parametrize("key", ["planted", "cGxhbnRlZA==", "ü"])
-def test_odd_inbox_key(run: Run, sealed: str, key: str):
-    """What is no key is refused, without being shown."""
+def test_odd_inbox_key(run: Run, encrypted_inbox_key: str, key: str):
+    """A malformed key is refused, without being shown."""
     done = run("inbox", "counts", PINWHEEL_INBOX_KEY=key)
 
     assert done.returncode == 2
@@ -451,12 +495,83 @@ def test_odd_inbox_key(run: Run, sealed: str, key: str):
     assert key not in done.stderr
 
 
+def test_inbox_rotate_key(run: Run, encrypted_inbox_key: str):
+    """`inbox rotate-key` encrypts with the new key what the old one encrypted; then the new one alone opens it."""
+    new = b64encode(b"n" * 32).decode()
+    done = run("inbox", "rotate-key", PINWHEEL_INBOX_KEY=new, PINWHEEL_INBOX_OLD_KEYS=encrypted_inbox_key)
+    after = run("inbox", "counts", PINWHEEL_INBOX_KEY=new)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "encrypted 1\n", "")
+    assert after.returncode == 0
+
+
+def test_inbox_rotate_key_leaves_something(run: Run, encrypted_inbox_key: str, tmp_path: Path):
+    """What could not be encrypted anew is counted, and ends with 1."""
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as connection:
+        connection.execute("UPDATE body SET content = x'00'")
+        connection.commit()
+    new = b64encode(b"n" * 32).decode()
+    old = f"{b64encode(b'x' * 32).decode()} {encrypted_inbox_key}"
+    done = run("inbox", "rotate-key", "--json", PINWHEEL_INBOX_KEY=new, PINWHEEL_INBOX_OLD_KEYS=old)
+
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"encrypted": 0, "left": 1})
+
+
+def test_odd_old_key(run: Run, encrypted_inbox_key: str):
+    """A malformed old key is refused, without being shown."""
+    done = run("inbox", "counts", PINWHEEL_INBOX_KEY=encrypted_inbox_key, PINWHEEL_INBOX_OLD_KEYS="planted")
+
+    assert done.returncode == 2
+    assert "PINWHEEL_INBOX_OLD_KEYS must be the 32 bytes" in complaint(done)
+    assert "planted" not in done.stderr
+
+
+def test_inbox_check(run: Run, encrypted_inbox_key: str):
+    """`inbox check` of a sound inbox says so and ends with 0."""
+    done = run("inbox", "check", PINWHEEL_INBOX_KEY=encrypted_inbox_key)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 deliveries, 1 bodies: all is well\n", "")
+
+
+@pytest.mark.parametrize("json_option", [(), ("--json",)])
+def test_inbox_check_finds_something(run: Run, inbox: dict[str, str], tmp_path: Path, json_option: tuple[str, ...]):
+    """`inbox check` names what is wrong and ends with 1."""
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as connection:
+        connection.execute("UPDATE state_count SET waiting = 9")
+        connection.commit()
+    done = run("inbox", "check", *json_option)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "9 deliveries are counted as waiting, and there are 1" in done.stdout
+
+
+def test_inbox_check_of_nothing(run: Run):
+    """Without a file `inbox check` ends with 2, and makes none."""
+    done = run("inbox", "check")
+
+    assert done.returncode == 2
+    assert "no inbox at inbox.db" in complaint(done)
+
+
+def test_inbox_backup_and_move(run: Run, inbox: dict[str, str], tmp_path: Path):
+    """`inbox backup` copies, `inbox move` moves, and neither replaces a file."""
+    copied = run("inbox", "backup", "copy.db")
+    again = run("inbox", "backup", "copy.db")
+    moved = run("inbox", "move", "moved.db")
+    checked = [run("inbox", "check", "--inbox", name).returncode for name in ("copy.db", "moved.db")]
+
+    assert (copied.returncode, copied.stdout) == (0, f"copied {(tmp_path / 'copy.db').stat().st_size:,} bytes\n")
+    assert (again.returncode, moved.returncode, moved.stdout) == (2, 0, "moved\n")
+    assert checked == [0, 0]
+    assert not (tmp_path / "inbox.db").exists()
+
+
 def test_inbox_show(run: Run, inbox: dict[str, str]):
-    """`inbox show` lists ids, lanes, states, ages and reasons, and nothing of a body."""
+    """`inbox show` lists ids, ordering keys, states, ages and reasons, and nothing of a body."""
     done = run("inbox", "show")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(one in done.stdout for one in (*inbox.values(), "acc-0", "account.added", "2 h", "ValueError"))
+    assert all(text in done.stdout for text in (*inbox.values(), "acc-0", "account.added", "2 h", "ValueError"))
     assert "planted" not in done.stdout
 
 
@@ -485,21 +600,163 @@ def test_inbox_revive_all(run: Run, inbox: dict[str, str]):
     assert counts(run) == (3, 1, 0)
 
 
-def test_inbox_purge_of_a_lane(run: Run, inbox: dict[str, str]):
-    """`inbox purge --lane` forgets everything of an account."""
-    done = run("inbox", "purge", "--lane", "acc-0")
+@pytest.mark.parametrize("option", ["--account", "--ordering-key"])
+def test_inbox_purge_of_an_account(run: Run, inbox: dict[str, str], option: str):
+    """`inbox purge --account` forgets everything of an account, and says so before."""
+    done = run("inbox", "purge", option, "acc-0")
 
     assert (done.returncode, done.stdout) == (0, "purged 1\n")
+    assert done.stderr == "purges 1 deliveries of 1 accounts or other owners (1 dead; account.added 1)\n"
     assert counts(run) == (1, 1, 1)
 
 
-@pytest.mark.parametrize(("days", "purged"), [("0", 1), ("7", 0)])
-def test_inbox_purge_of_what_is_done(run: Run, inbox: dict[str, str], days: str, purged: int):
-    """`inbox purge --done-before-days` forgets only what was done so long ago."""
-    done = run("inbox", "purge", "--done-before-days", days, "--json")
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--before", "1h"], ["id-waiting", "id-done", "id-dead2", "id-dead"]),
+        (["--before", "3h"], []),
+        (["--after", "3h", "--state", "dead", "--state", "done"], ["id-done", "id-dead2", "id-dead"]),
+        (["--before", "2000-01-01"], []),
+        (["--after", "2000-01-01T00:00Z", "--account", "acc-1"], ["id-dead2"]),
+        (["--event", "account.*", "--reason", "Value"], ["id-dead2", "id-dead"]),
+        (["--event", "paystubs.*"], []),
+        (["id-done", "id-dead", "unknown"], ["id-done", "id-dead"]),
+    ],
+)
+def test_inbox_show_chosen(run: Run, inbox: dict[str, str], options: list[str], ids: list[str]):
+    """States, events, accounts, reasons, moments and ids choose what is listed."""
+    done = run("inbox", "show", *options, "--json")
 
-    assert json.loads(done.stdout) == {"purged": purged}
-    assert counts(run) == (1, 1 - purged, 2)
+    assert [entry["event_id"] for entry in json.loads(done.stdout)] == ids
+
+
+@pytest.mark.parametrize("command", ["revive", "purge", "replay"])
+def test_inbox_dry_run_writes_nothing(run: Run, inbox: dict[str, str], tmp_path: Path, command: str):
+    """`--dry-run` leaves every file of the inbox as it is."""
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in tmp_path.glob("inbox.db*")}
+
+    before = files()
+    done = run("inbox", command, "--reason", "ValueError", "--dry-run")
+
+    assert done.returncode == 0
+    assert files() == before
+
+
+@pytest.mark.parametrize("command", ["revive", "purge"])
+def test_inbox_dry_run(run: Run, inbox: dict[str, str], command: str):
+    """`--dry-run` says what would be done by state, event and number of accounts, and changes nothing."""
+    done = run("inbox", command, "--reason", "ValueError", "--dry-run")
+
+    text = "2 deliveries of 2 accounts or other owners (2 dead; account.added 2)"
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", f"would {command} {text}\n")
+    assert counts(run) == (1, 1, 2)
+
+
+def test_inbox_dry_run_json(run: Run, inbox: dict[str, str]):
+    """`--dry-run --json` says the same for programs."""
+    preview = json.loads(run("inbox", "purge", "--all", "--dry-run", "--json").stdout)
+
+    expected = {
+        "deliveries": 4,
+        "states": {"dead": 2, "done": 1, "waiting": 1},
+        "events": {"account.added": 4},
+        "ordering_keys": 4,
+    }
+    assert preview.items() >= expected.items()
+
+
+def test_inbox_revive_chosen(run: Run, inbox: dict[str, str]):
+    """`inbox revive` lets only those wait that are meant, and says so before."""
+    done = run("inbox", "revive", "--account", "acc-1")
+
+    assert (done.stdout, done.stderr) == (
+        "revived 1\n",
+        "revives 1 deliveries of 1 accounts or other owners (1 dead; account.added 1)\n",
+    )
+    assert counts(run) == (2, 1, 1)
+
+
+def test_inbox_purge_of_everything(run: Run, inbox: dict[str, str]):
+    """`inbox purge --all` forgets everything."""
+    done = run("inbox", "purge", "--all", "--json")
+
+    assert json.loads(done.stdout) == {"purged": 4}
+    assert counts(run) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["purge"], "say what to forget"),
+        (["purge", "--all", "--state", "dead"], "--all goes with nothing"),
+        (["revive", "--state", "done"], "only dead deliveries can be revived"),
+        (["show", "--before", "planted"], "--before is a day, a moment or an age"),
+        (["show", "--after", "99999999999d"], "--after is a day, a moment or an age"),
+        (["show", "--event", "pay*"], "paystubs.*"),
+    ],
+)
+def test_inbox_senseless_choice(run: Run, inbox: dict[str, str], arguments: list[str], text: str):
+    """A choice that says nothing, too much or nonsense is one line, ends with 2 and changes nothing."""
+    done = run("inbox", *arguments)
+
+    assert done.returncode == 2
+    assert text in complaint(done)
+    assert "planted" not in done.stderr
+    assert counts(run) == (1, 1, 2)
+
+
+def test_inbox_body(run: Run, inbox: dict[str, str]):
+    """`inbox body` prints the body as it came, says that it was recorded, and `inbox readings` lists that."""
+    done = run("inbox", "body", "id-dead")
+    (reading,) = json.loads(run("inbox", "readings", "--json").stdout)
+
+    assert (done.returncode, json.loads(done.stdout)["payload"]["end_user_id"]) == (0, "planted")
+    assert done.stderr == f"recorded: read by {reading['user']}\n"
+    assert reading["event_id"] == "id-dead"
+    assert "id-dead" in run("inbox", "readings").stdout
+
+
+def test_inbox_body_of_nothing(run: Run, inbox: dict[str, str]):
+    """An event without a body is one line, and ends with 2."""
+    done = run("inbox", "body", "unknown")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no body of this event" in complaint(done)
+
+
+def test_inbox_replay(run: Run, inbox: dict[str, str]):
+    """`inbox replay` lets what has ended wait again, and says so before."""
+    would = run("inbox", "replay", "--after", "3h", "--state", "dead", "--dry-run")
+    done = run("inbox", "replay", "--after", "3h", "--state", "dead")
+
+    assert would.stdout.startswith("would replay 2 deliveries of 2 accounts")
+    assert done.stderr.startswith("replays 2 deliveries of 2 accounts")
+    assert (done.returncode, done.stdout) == (0, "replayed 2\n")
+    assert counts(run)[2] == 0
+
+
+def test_inbox_replay_by_some_handlers(run: Run, inbox: dict[str, str], tmp_path: Path):
+    """`inbox replay --handler` names the only handlers that are to run."""
+    done = run("inbox", "replay", "id-dead", "--handler", "store", "--handler", "mail")
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as connection:
+        (progress,) = connection.execute("SELECT progress FROM delivery WHERE event_id = 'id-dead'").fetchone()
+
+    assert (done.returncode, done.stdout) == (0, "replayed 1\n")
+    assert json.loads(progress) == {"only": ["mail", "store"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [([], "say what to replay"), (["--state", "waiting"], "only deliveries that are done or dead")],
+)
+def test_inbox_senseless_replay(run: Run, inbox: dict[str, str], arguments: list[str], text: str):
+    """A replay of nothing said, or of what has not ended, is refused."""
+    done = run("inbox", "replay", *arguments)
+
+    assert done.returncode == 2
+    assert text in complaint(done)
 
 
 @pytest.fixture
@@ -516,7 +773,7 @@ def webhooks(run: Run, fake: FakePinwheel, command: str, *more: str) -> Done:
 
 def subscribed(fake: FakePinwheel) -> list[str]:
     """Return the events of the only webhook."""
-    (webhook,) = fake.world.desk.webhooks.values()
+    (webhook,) = fake.world.resources.webhooks.values()
     return webhook["enabled_events"]
 
 
@@ -526,7 +783,7 @@ def test_webhooks_plan(run: Run, fake: FakePinwheel):
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "create https://example.com/…#app: 7 events, version 2025-07-08\n"
-    assert not fake.world.desk.webhooks
+    assert not fake.world.resources.webhooks
 
 
 def test_webhooks_apply(run: Run, fake: FakePinwheel):
@@ -560,13 +817,44 @@ def test_webhooks_of_a_router(run: Run, fake: FakePinwheel, tmp_path: Path):
 
 
 def test_a_router_that_fails(run: Run, fake: FakePinwheel, tmp_path: Path):
-    """A module that fails is one line without the text of its error, and ends with 2."""
+    """A module that fails is one line with the line that failed, without the text of its error, and ends with 2."""
     (tmp_path / "app.py").write_text("raise ValueError('planted')", encoding="utf-8")
 
     done = webhooks(run, fake, "plan", "--router", "app:router")
 
     assert done.returncode == 2
-    assert complaint(done) == "cannot take the router from app:router: ValueError"
+    assert complaint(done).startswith("cannot take the router from app:router: ValueError at ")
+    assert complaint(done).endswith("> app.<module> (app.py:1)")
+    assert "planted" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("app", "a router is given as module:name, such as shop.hooks:router"),
+        ("nowhere:router", "cannot take the router from nowhere:router: there is no module nowhere"),
+        ("app:router", "cannot take the router from app:router: there is no module planted_dependency"),
+        ("plain:router", "plain:router is no Router"),
+        ("plain:sys.path", "plain:sys.path is no Router"),
+    ],
+)
+def test_no_router(run: Run, fake: FakePinwheel, tmp_path: Path, place: str, problem: str):
+    """Where there is no router, `webhooks` and `work` say the same in one line, and end with 2."""
+    (tmp_path / "app.py").write_text("import planted_dependency", encoding="utf-8")
+    (tmp_path / "plain.py").write_text("import sys", encoding="utf-8")
+    planned = webhooks(run, fake, "plan", "--router", place)
+    worked = run("work", "--handlers", place)
+
+    assert [(2, problem)] * 2 == [(done.returncode, complaint(done)) for done in (planned, worked)]
+
+
+def test_unknown_host():
+    """An address whose name is not found is named with the reason of the resolver."""
+    with (
+        pytest.raises(ConfigurationError, match=r"^cannot listen on nowhere:80: Name or service not known$"),
+        _server.listening("nowhere", 80),
+    ):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def test_webhooks_check(run: Run, fake: FakePinwheel):
@@ -616,3 +904,32 @@ def test_help(run: Run, command: str):
 
     assert done.returncode == 0
     assert "Exit codes" in done.stdout
+
+
+async def test_inbox_in_postgres(run: Run, shared_postgres: str):
+    """The inbox commands take the URL of a database: counts, show, revive, replay, check and purge work over it."""
+    inbox = PostgresInbox(shared_postgres, schema="commands", keep_bodies_s=1_000)
+    await inbox.open()
+    for number in range(3):
+        made = delivery()
+        event = make_delivery(made.headers, made.body, key="0")
+        await inbox.put(evolve(event, event_id=f"event-{number}", ordering_key=f"key-{number}"))
+    done, dead, _ = await inbox.claim(3, lease_s=0)
+    await inbox.done(done)
+    await inbox.fail(dead, reason="ValueError", retry_in_s=None)
+    await inbox.close()
+    place = ("--inbox", shared_postgres, "--inbox-schema", "commands")
+
+    def said(*arguments: str) -> Any:
+        found = run("inbox", *arguments, *place, "--json")
+        assert found.returncode == 0, found.stderr
+        return json.loads(found.stdout)
+
+    assert [1, 1] == [said("counts")[state] for state in ("done", "dead")]
+    assert ["event-1"] == [entry["event_id"] for entry in said("show", "--state", "dead")]
+    assert {"revived": 1} == said("revive")
+    assert {"replayed": 1} == said("replay", "--all")
+    assert said("check")["ok"]
+    assert {"purged": 3} == said("purge", "--all")
+    refused = run("inbox", "backup", "copy.db", *place)
+    assert (2, True) == (refused.returncode, "pg_dump" in refused.stderr)

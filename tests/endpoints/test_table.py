@@ -8,13 +8,13 @@ import pytest
 from pinwheel_async import endpoints
 from pinwheel_async._core.endpoint import Endpoint
 from pinwheel_async.endpoints import _table
-from pinwheel_async.endpoints._table import ENDPOINTS, by_operation
+from pinwheel_async.endpoints._table import ENDPOINTS
 
 
 def test_every_row_of_every_module_is_in_the_table():
     """Rows are found, not registered: each module constant that is a row stands in the table."""
     modules = [module for name, module in sys.modules.items() if name.startswith("pinwheel_async.endpoints.")]
-    rows = {id(one) for module in modules for one in vars(module).values() if isinstance(one, Endpoint)}
+    rows = {id(value) for module in modules for value in vars(module).values() if isinstance(value, Endpoint)}
 
     assert rows == {id(row) for row in ENDPOINTS}
 
@@ -22,18 +22,6 @@ def test_every_row_of_every_module_is_in_the_table():
 def test_no_operation_comes_twice():
     """An operation names one row."""
     assert len(ENDPOINTS) == len({row.operation for row in ENDPOINTS})
-
-
-@pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: row.operation)
-def test_a_row_is_found_by_its_operation(row):
-    """`by_operation` returns the row itself."""
-    assert row is by_operation(row.operation)
-
-
-def test_an_unknown_operation_is_a_key_error():
-    """There is no default row."""
-    with pytest.raises(KeyError):
-        by_operation("list_nothing")
 
 
 def test_a_new_row_needs_no_registration(monkeypatch):
@@ -62,7 +50,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_the_package_imports_no_group():
-    """Who needs one group does not pay for the others."""
+    """A program that needs one group does not pay for the others."""
     code = (
         "import sys, pinwheel_async.endpoints as e; before = set(sys.modules); e.PaystubEndpoints;"
         "print([m for m in before if m.startswith('pinwheel_async.endpoints.') and '._' not in m[15:]],"

@@ -1,4 +1,4 @@
-"""Rows and answers that the tests of the outgoing edge share."""
+"""Fixtures of the tests of the HTTP transport: rows, requests and answers."""
 
 from collections.abc import Callable
 from typing import Any

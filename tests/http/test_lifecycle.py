@@ -1,4 +1,4 @@
-"""Opening, closing, and what happens to calls meanwhile."""
+"""Lifecycle of a client: opening, closing, and what happens to calls meanwhile."""
 
 import asyncio
 import gc
@@ -7,9 +7,9 @@ import warnings
 import aiohttp
 import pytest
 
-from pinwheel_async import ClosedError, NotFoundError
-from pinwheel_async._hop import Secret
-from pinwheel_async._http import HttpCaller
+from pinwheel_async import ClosedError, NotFoundError, RetryPolicy
+from pinwheel_async._http.caller import HttpCaller
+from pinwheel_async._http.prepare import Secret
 from pinwheel_async.settings import Settings
 
 
@@ -38,9 +38,9 @@ async def test_before_opening(row, ask):
         await caller.call(row(), ask())
 
 
-async def test_after_closing(serve, connect, row, ask, answer):
+async def test_after_closing(mock_site, connect, row, ask, answer):
     """A call after closing is refused."""
-    site = await serve(answer())
+    site = mock_site(answer())
     caller = await connect(site.base_url)
     await caller.close()
 
@@ -49,9 +49,9 @@ async def test_after_closing(serve, connect, row, ask, answer):
     assert not site.arrivals
 
 
-async def test_reopening(serve, connect, row, ask, answer):
+async def test_reopening(mock_site, connect, row, ask, answer):
     """A closed client can be opened again."""
-    site = await serve(answer())
+    site = mock_site(answer())
     caller = await connect(site.base_url)
     await caller.close()
     await caller.open()
@@ -85,11 +85,11 @@ async def test_closing_while_calls_run(hanging, connect, row, ask):
     await caller.close()
 
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [ClosedError] * 5 == [type(one) for one in results]
+    assert [ClosedError] * 5 == [type(result) for result in results]
     assert not any(task.cancelled() or task.cancelling() for task in tasks)
 
 
-async def test_closing_while_calls_wait_at_the_gate(hanging, connect, row, ask):
+async def test_closing_while_calls_wait_for_a_slot(hanging, connect, row, ask):
     """Calls that have not been sent yet are closed, too."""
     site, asked = await hanging()
     caller = await connect(site.base_url, concurrency=1)
@@ -99,7 +99,7 @@ async def test_closing_while_calls_wait_at_the_gate(hanging, connect, row, ask):
     await caller.close()
 
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [ClosedError] * 5 == [type(one) for one in results]
+    assert [ClosedError] * 5 == [type(result) for result in results]
     assert len(site.arrivals) == 1
 
 
@@ -144,7 +144,7 @@ async def test_cancelled_call(hanging, connect, row, ask):
 
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert caller._opened.gate.pace.in_flight == 0
+    assert caller._opened.limiter.pace.in_flight == 0
     assert not caller._opened.calls
 
 
@@ -178,6 +178,25 @@ async def test_own_session_that_raises_for_status(serve, connect, row, ask, answ
         with pytest.raises(NotFoundError):
             await caller.call(row(), ask())
         await caller.close()
+
+
+@pytest.mark.parametrize("limits", [{"limit": 1}, {"limit_per_host": 1}, {"limit": 0, "limit_per_host": 1}])
+async def test_own_session_with_few_connections(serve, row, ask, answer, limits):
+    """Calls that wait for one of few connections of an own session have not begun, so no attempt of theirs ends."""
+
+    async def slow(_request):
+        await asyncio.sleep(0.5)
+        return answer()
+
+    site = await serve(slow)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**limits)) as session:
+        settings = Settings(base_url=site.base_url, attempt_timeout_s=1.2, retry=RetryPolicy(attempts=1))
+        caller = HttpCaller(Secret("x"), settings, session=session)
+        await caller.open()
+        await asyncio.gather(*[caller.call(row(), ask()) for _ in range(3)])
+        await caller.close()
+
+    assert len(site.arrivals) == 3
 
 
 async def test_own_session_that_was_closed(serve, connect, row, ask, answer):

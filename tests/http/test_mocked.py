@@ -1,4 +1,4 @@
-"""The outgoing edge against aioresponses, as users of aiohttp test their code."""
+"""HTTP transport against aioresponses, as users of aiohttp test their code."""
 
 import pytest
 
@@ -31,7 +31,7 @@ async def test_retry(mocked, connect, row, ask):
 
 
 async def test_exception(mocked, connect, row, ask):
-    """A mocked exception of a kind that nobody expects is not tried again."""
+    """A mocked exception of an unexpected kind is not tried again."""
     mocked.get("https://a.example/v1/things/1", exception=ValueError("planted"))
     caller = await connect("https://a.example")
 
@@ -44,10 +44,10 @@ async def test_error(mocked, connect, row, ask):
     mocked.get(
         "https://a.example/v1/things/1",
         status=500,
-        payload={"error": {"type": "UNKNOWN_ERROR", "code": "OOPS", "message": "m", "status_code": 500}},
+        payload={"error": {"type": "UNKNOWN_ERROR", "code": "OUT_OF_ORDER", "message": "m", "status_code": 500}},
         repeat=True,
     )
     caller = await connect("https://a.example")
 
-    with pytest.raises(ServerError, match="answered 500 UNKNOWN_ERROR OOPS"):
+    with pytest.raises(ServerError, match="answered 500 UNKNOWN_ERROR OUT_OF_ORDER"):
         await caller.call(row(), ask())

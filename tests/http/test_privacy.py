@@ -1,4 +1,4 @@
-"""No secret, cursor, body or URL gets out: planted values are looked for wherever something may be written."""
+"""Privacy of calls: no secret, cursor, body or URL gets into an error, a traceback or a log."""
 
 import asyncio
 import logging
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from aiohttp import web
 
-from pinwheel_async import DeadlineError, RetryPolicy, capture
+from pinwheel_async import RateLimitError, RetryPolicy, capture
 from pinwheel_async._core.endpoint import page
 from pinwheel_async._core.page import RefreshablePaginationMeta
 from pinwheel_async.models import Paystub
@@ -82,7 +82,7 @@ def written(problem):
         while entry and "/tests/" in entry.tb_frame.f_code.co_filename:
             entry = entry.tb_next
         lines += traceback.TracebackException(type(problem), problem, entry, capture_locals=True).format(chain=False)
-        lines += [repr(one) for one in problem.args]
+        lines += [repr(argument) for argument in problem.args]
         problem = problem.__cause__ or problem.__context__
     return "\n".join(lines)
 
@@ -135,7 +135,7 @@ async def test_refused_connection(call, caplog, unused_tcp_port):
 
 
 async def test_timeout_of_the_callers_own(serve, connect, ask):
-    """Not even a cancellation, which `asyncio.timeout` keeps as the cause, brings frames that hold headers."""
+    """Not even a cancellation, which `asyncio.timeout` keeps beside its error, brings frames that hold headers."""
     site = await serve(hang)
     caller = await connect(site.base_url)
     coroutine = caller.call(ROW, ask(target="/v1/things/planted?cursor=planted"))
@@ -147,7 +147,7 @@ async def test_timeout_of_the_callers_own(serve, connect, ask):
     problem = await outcome(hurry())
 
     assert isinstance(problem, TimeoutError)
-    assert isinstance(problem.__cause__, asyncio.CancelledError)
+    assert isinstance(problem.__context__, asyncio.CancelledError)  # as the cause, too, in later patches of 3.11
     assert PLANTED not in written(problem)
 
 
@@ -165,15 +165,16 @@ async def test_closing(serve, call):
     assert PLANTED not in written(problem)
 
 
-async def test_gate(serve, call, ask):
-    """A call whose turn did not come shows nothing of what it would have sent."""
-    site = await serve(web.Response(status=429, headers={"Retry-After": "999"}))
+async def test_pause(serve, call, ask):
+    """A call that a pause outlasts shows nothing of what it would have sent, nor of what the pause's answer said."""
+    planted = b'{"error": {"message": "planted", "code": "planted words"}}'
+    site = await serve(web.Response(status=429, headers={"Retry-After": "999"}, body=planted))
     caller, coroutine = await call(site)
     await outcome(coroutine)
 
     problem = await outcome(caller.call(ROW, ask(target="/v1/things/planted", bearer="planted")))
 
-    assert isinstance(problem, DeadlineError)
+    assert isinstance(problem, RateLimitError)
     assert PLANTED not in written(problem)
 
 
@@ -184,5 +185,13 @@ async def test_reprs(serve, connect, ask, row, answer):
     with capture() as replies:
         await caller.call(row(), ask(target="/v1/things/planted", bearer="planted"))
 
-    shown = [caller, caller._opened, caller._hops, caller._hops._secret, ask(bearer="planted"), replies, caller.drift]
+    shown = [
+        caller,
+        caller._opened,
+        caller._preparer,
+        caller._preparer._secret,
+        ask(bearer="planted"),
+        replies,
+        caller.drift,
+    ]
     assert PLANTED not in repr(shown)

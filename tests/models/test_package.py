@@ -1,4 +1,4 @@
-"""`pinwheel_async.models` as a package: lazy, complete, and honest about what is not there."""
+"""Package `pinwheel_async.models`: lazy, complete, and with an error for what is not there."""
 
 import ast
 import subprocess

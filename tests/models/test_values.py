@@ -1,4 +1,4 @@
-"""What the models promise beyond their fields."""
+"""Values of models: frozen, compared by value, with a safe repr."""
 
 import attrs
 import msgspec
@@ -59,7 +59,7 @@ def test_empty_link_token_allocation():
     ],
 )
 def test_hierarchy(meta, base):
-    """Whoever takes the smaller shape takes the larger one, too."""
+    """Code that takes the smaller shape takes the larger one, too."""
     assert issubclass(getattr(models, meta), getattr(models, base))
 
 

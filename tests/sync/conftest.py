@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pinwheel_async import Pinwheel, RetryPolicy
-from pinwheel_async._core.convert import encode
-from pinwheel_async._core.fields import Model
+from pinwheel_async._core.converter import encode
+from pinwheel_async._core.model import Model
 from pinwheel_async.sync import Batch, MemorySink, MemoryStore, SqlSink, Store
 from pinwheel_async.sync._sink import without_link
 from pinwheel_async.testing import FakePinwheel
@@ -37,6 +38,20 @@ async def pinwheel(fake: FakePinwheel) -> AsyncIterator[Pinwheel]:
 def url(tmp_path: Path) -> str:
     """A database that does not exist yet."""
     return f"sqlite+aiosqlite:///{tmp_path / 'payroll.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of either kind."""
+    return request.getfixturevalue("url" if request.param == "sqlite" else "postgres")
+
+
+@pytest.fixture
+async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+    """A connection of a reader's own."""
+    opened = create_async_engine(database.replace("postgresql:", "postgresql+asyncpg:"))
+    yield opened
+    await opened.dispose()
 
 
 @pytest.fixture
@@ -94,9 +109,14 @@ def settle() -> Callable[[Callable[[], object]], Any]:
 
 
 @pytest.fixture(params=["memory", "sql"])
-def store(request: pytest.FixtureRequest, url: str) -> Callable[[], Store]:
+def store(request: pytest.FixtureRequest, url: str) -> Callable[..., Store]:
     """Return a store; what one of them holds, the next one holds, too."""
     if request.param == "memory":
         kept = MemoryStore()
-        return lambda: kept
-    return lambda: SqlSink(url)
+
+        def give(*, change_scope: bool = False) -> Store:
+            kept._change_scope = change_scope
+            return kept
+
+        return give
+    return lambda **options: SqlSink(url, **options)

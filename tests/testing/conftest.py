@@ -48,15 +48,15 @@ class Hook:
 
     @property
     def events(self) -> list[str]:
-        return [one.said["event"] for one in self.arrivals]
+        return [arrival.said["event"] for arrival in self.arrivals]
 
     @property
     def ids(self) -> list[str]:
-        return [one.said["event_id"] for one in self.arrivals]
+        return [arrival.said["event_id"] for arrival in self.arrivals]
 
     @property
     def stamps(self) -> list[int]:
-        return [int(one.header("x-timestamp")) for one in self.arrivals]
+        return [int(arrival.header("x-timestamp")) for arrival in self.arrivals]
 
     async def handle(self, request: web.Request) -> web.Response:
         self.arrivals.append(Arrival(list(request.headers.items()), await request.read()))
@@ -164,13 +164,13 @@ def walk(get: Get) -> Get:
 @pytest.fixture
 def busy(fake: FakePinwheel) -> str:
     """An account with more than one page of paystubs and of shifts, and a W-2."""
-    return next(one for one in fake.world.account_ids() if _is_busy(fake, one))
+    return next(account_id for account_id in fake.world.account_ids() if _is_busy(fake, account_id))
 
 
 def _is_busy(fake: FakePinwheel, account_id: str) -> bool:
     forms = fake.world.records(account_id, "tax_forms")
     lists = (fake.world.records(account_id, "paystubs"), fake.world.records(account_id, "shifts"))
-    return all(len(one) > 25 for one in lists) and len(forms) > 1 and forms[0]["form_type"] == "W-2"
+    return all(len(records) > 25 for records in lists) and len(forms) > 1 and forms[0]["form_type"] == "W-2"
 
 
 def _query(values: dict[str, str]) -> str:

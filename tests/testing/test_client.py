@@ -24,7 +24,7 @@ async def test_walk(fake, pinwheel, busy):
     """The client reads every paystub once, in order, and typed."""
     stubs = await pinwheel.paystubs.list(busy).all()
 
-    assert [one["id"] for one in fake.world.records(busy, "paystubs")] == [one.id for one in stubs]
+    assert [stub["id"] for stub in fake.world.records(busy, "paystubs")] == [stub.id for stub in stubs]
     assert isinstance(stubs[0].pay_date, date)
 
 
@@ -38,7 +38,7 @@ async def test_nothing_to_forgive(fake, pinwheel, busy):
 
 
 async def test_retries(fake, pinwheel):
-    """The client lives through a storm that leaves it one attempt of three."""
+    """The client lives through random faults that leave it one attempt of three."""
     fake.script(Fault(status=503), Fault(cut="before"))
 
     assert (await pinwheel.accounts.list()).data
@@ -88,6 +88,6 @@ async def test_wrong_secret(fake):
 async def test_many_at_once(fake, pinwheel):
     """Many calls at once are all answered."""
     ids = list(fake.world.account_ids())
-    incomes = await asyncio.gather(*(pinwheel.income.get(one) for one in ids))
+    incomes = await asyncio.gather(*(pinwheel.income.get(account_id) for account_id in ids))
 
-    assert ids == [one.account_id for one in incomes]
+    assert ids == [income.account_id for income in incomes]

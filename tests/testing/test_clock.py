@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pinwheel_async.testing._clock import FakeClock, Grip
+from pinwheel_async.testing._clock import ClockHold, FakeClock
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 
@@ -60,7 +60,7 @@ async def test_not_yet_due(clock):
     seen = []
     clock.call_later(10, lambda: seen.append(1))
     clock.advance(9)
-    await clock.settled()
+    await clock.idle()
 
     assert [] == seen
 
@@ -69,7 +69,7 @@ async def test_over_already(clock):
     """What was due in the past is done at the present moment."""
     seen = []
     clock.call_at(at(-5), lambda: seen.append(clock.now()))
-    await clock.settled()
+    await clock.idle()
 
     assert [NOON] == seen
 
@@ -92,41 +92,41 @@ async def test_alarm_sets_alarm(clock):
     assert [at(2)] == seen
 
 
-async def test_grip(clock):
+async def test_hold(clock):
     """While something is under way, what is due later waits, and time with it."""
     seen = []
-    grip = Grip(clock)
-    grip.tighten()
+    hold = ClockHold(clock)
+    hold.acquire()
     clock.call_later(1, lambda: seen.append(clock.now()))
     clock.advance(5)
     assert ([], NOON) == (seen, clock.now())
-    grip.loosen()
-    await clock.settled()
+    hold.release()
+    await clock.idle()
 
     assert ([at(1)], at(5)) == (seen, clock.now())
 
 
-async def test_tight_twice(clock):
-    """What holds the time already holds it no more by being tightened again."""
-    grip = Grip(clock)
-    grip.tighten()
-    grip.tighten()
-    grip.loosen()
-    grip.loosen()
+async def test_hold_twice(clock):
+    """To acquire or to release a hold twice is as good as once."""
+    hold = ClockHold(clock)
+    hold.acquire()
+    hold.acquire()
+    hold.release()
+    hold.release()
     clock.advance(5)
 
     assert at(5) == clock.now()
 
 
-async def test_settled_waits_for_grip(clock):
-    """To settle waits until nothing is under way."""
-    grip = Grip(clock)
-    grip.tighten()
-    waiting = [asyncio.create_task(clock.settled()) for _ in range(2)]
+async def test_idle_waits_for_hold(clock):
+    """A clock is not idle while something is under way."""
+    hold = ClockHold(clock)
+    hold.acquire()
+    waiting = [asyncio.create_task(clock.idle()) for _ in range(2)]
     await asyncio.wait(waiting, timeout=0)
-    assert not any(one.done() for one in waiting)
+    assert not any(task.done() for task in waiting)
     waiting[0].cancel()
-    grip.loosen()
+    hold.release()
 
     await waiting[1]
 
@@ -148,7 +148,7 @@ async def test_other_offset(clock):
 
 async def test_real_time():
     """With the real time, what is due is done by itself."""
-    clock, seen = FakeClock(real_time=True), asyncio.Event()
+    clock, seen = FakeClock(speed=1), asyncio.Event()
     clock.start(asyncio.get_running_loop())
     before = clock.now()
     clock.call_later(0.01, seen.set)
@@ -161,11 +161,11 @@ async def test_real_time():
 
 async def test_real_time_jumps():
     """A clock that goes with the real time can jump ahead."""
-    clock, seen = FakeClock(real_time=True), []
+    clock, seen = FakeClock(speed=1), []
     clock.start(asyncio.get_running_loop())
     clock.call_later(3_600, lambda: seen.append(1))
     clock.advance(3_600)
-    await clock.settled()
+    await clock.idle()
     clock.stop()
 
     assert [1] == seen
@@ -174,20 +174,20 @@ async def test_real_time_jumps():
 
 async def test_stop_forgets():
     """A clock that was stopped does nothing any more, and nobody waits for it."""
-    clock, seen = FakeClock(real_time=True), []
+    clock, seen = FakeClock(speed=1), []
     clock.start(asyncio.get_running_loop())
     clock.call_later(60, lambda: seen.append(1))
     clock.stop()
     clock.advance(120)
-    await clock.settled()
+    await clock.idle()
 
     assert [] == seen
 
 
 async def test_stop_wakes(clock):
-    """Whoever waits for what is under way waits no longer than until the clock is stopped."""
-    Grip(clock).tighten()
-    waiting = asyncio.create_task(clock.settled())
+    """`idle()` returns when the clock is stopped, even if something is still under way."""
+    ClockHold(clock).acquire()
+    waiting = asyncio.create_task(clock.idle())
     await asyncio.wait([waiting], timeout=0)
     clock.stop()
 
@@ -213,3 +213,42 @@ def test_without_loop():
 
     assert ([at(2)], at(5)) == (seen, clock.now())
     assert "2026-04-01T12:00:05" in repr(clock)
+
+
+async def test_speed():
+    """A clock with a speed begins where it is told to, goes on by itself so many times as fast, and jumps ahead."""
+    clock, seen = FakeClock(speed=3_600, start=NOON), asyncio.Event()
+    clock.start(asyncio.get_running_loop())
+    begun = datetime.now(UTC)
+    clock.call_later(3_600, seen.set)
+    async with asyncio.timeout(60):
+        await seen.wait()
+    took_s = (datetime.now(UTC) - begun).total_seconds()
+    clock.advance(86_400)
+
+    assert 0.9 < took_s
+    assert not clock.stands
+    assert at(86_400 + 3_600) <= clock.now() <= at(86_400 + 3_600 * (took_s + 60))
+    clock.stop()
+
+
+async def test_reset():
+    """A clock that is reset is where it began, and what was due later is not done any more."""
+    for clock in (FakeClock(start=NOON), FakeClock(start=NOON, speed=1)):
+        clock.start(asyncio.get_running_loop())
+        seen = []
+        clock.call_later(100, lambda seen=seen: seen.append(1))
+        clock.advance(50)
+        clock.reset()
+        clock.advance(80)
+
+        assert at(80) <= clock.now() < at(140)
+        assert not seen
+        clock.stop()
+
+
+@pytest.mark.parametrize("speed", [0, -1])
+def test_no_speed(speed):
+    """Time that goes back, or stands still by its speed, is refused."""
+    with pytest.raises(ValueError, match="more than 0"):
+        FakeClock(speed=speed)

@@ -7,9 +7,10 @@ import attrs
 import pytest
 
 from pinwheel_async import models
-from pinwheel_async._core.convert import decode, encode
-from pinwheel_async._core.fields import MinorUnits, Model, Timestamp, Year
-from pinwheel_async._core.shape import Shape
+from pinwheel_async._core.convert import Shape, decode
+from pinwheel_async._core.converter import encode
+from pinwheel_async._core.fields import MinorUnits, Timestamp, Year
+from pinwheel_async._core.model import Model
 from pinwheel_async.models import Account, EndUserDocument, Income, LinkTokenRequest, Paystub, UploadedPaystub
 from pinwheel_async.testing import (
     make,
@@ -24,9 +25,9 @@ from pinwheel_async.testing import (
 )
 
 MODELS = [
-    one
-    for one in (getattr(models, name) for name in models.__all__)
-    if isinstance(one, type) and issubclass(one, Model)
+    kind
+    for kind in (getattr(models, name) for name in models.__all__)
+    if isinstance(kind, type) and issubclass(kind, Model)
 ]
 NAMED = {
     make_account: "Account",
@@ -56,7 +57,7 @@ def test_same_seed(kind):
     assert make(kind, 5) == make(kind, 5)
 
 
-@pytest.mark.parametrize(("factory", "name"), NAMED.items(), ids=lambda one: getattr(one, "__name__", one))
+@pytest.mark.parametrize(("factory", "name"), NAMED.items(), ids=lambda value: getattr(value, "__name__", value))
 def test_named(factory, name):
     """A named factory makes its model, others for other seeds, and takes overrides."""
     assert name == type(factory()).__name__

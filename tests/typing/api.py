@@ -1,4 +1,4 @@
-"""What the type checkers promise to users. Never run: mypy and pyright, both strict, read it.
+"""Types as users see them. Never run: mypy and pyright, both strict, read it.
 
 An `ignore` here is a promise too: both checkers report one that is not needed.
 """
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, assert_type
+from uuid import uuid4
 
 import aiohttp
 
@@ -34,6 +35,7 @@ from pinwheel_async import (
     TransportError,
     background,
     capture,
+    with_reply,
 )
 from pinwheel_async.models import (
     Account,
@@ -48,6 +50,7 @@ from pinwheel_async.models import (
     Income,
     Job,
     LinkToken,
+    LinkTokenAllocation,
     LinkTokenRequest,
     Paystub,
     SearchResult,
@@ -58,11 +61,10 @@ from pinwheel_async.models import (
     Webhook,
 )
 from pinwheel_async.sync import (
+    AnnouncementStore,
     Batch,
-    Failure,
+    Completeness,
     Kind,
-    LedgerEntry,
-    LedgerStore,
     MemorySink,
     MemoryStore,
     Mirror,
@@ -72,6 +74,7 @@ from pinwheel_async.sync import (
     Reconciliation,
     Sink,
     SqlSink,
+    SyncFailure,
     SyncReport,
     export,
     purge,
@@ -105,7 +108,7 @@ async def lists(pinwheel: Pinwheel) -> None:
     assert_type(page.data, tuple[Paystub, ...])
     assert_type(page.next_cursor, str | None)
     assert_type(page.refreshed_at, datetime | None)
-    assert_type([one for one in page], list[Paystub])  # noqa: C416  # iterating a page is what is asserted
+    assert_type([paystub for paystub in page], list[Paystub])  # noqa: C416  # iterating a page is what is asserted
     assert_type(len(page), int)
     async for paystub in paged:
         assert_type(paystub, Paystub)
@@ -139,10 +142,13 @@ async def objects(pinwheel: Pinwheel) -> None:
     assert_type(await pinwheel.verification_reports.get_voie("user"), VerificationReportVOIE)
     assert_type(
         await pinwheel.link_tokens.create(
-            org_name="Acme", solution="Verify", features=["paystubs", "a later one"], end_user_id="user"
+            org_name="Acme", solution="Verify", features=["paystubs"], end_user_id=uuid4(), end_user={}
         ),
         LinkToken,
     )
+    LinkTokenAllocation(value=100)
+    LinkTokenRequest(org_name="Acme", solution="verify")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    LinkTokenRequest(org_name="Acme", solution="Verify", features=("paystub",))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     pinwheel.income.get("account")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
     await pinwheel.paystubs.get("account", "paystub")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -210,7 +216,7 @@ async def bulk(pinwheel: Pinwheel) -> None:
     assert_type(report.ok, bool)
     assert_type(report.items, int)
     assert_type(report.products, Mapping[Product, ProductCounts])
-    assert_type(report.failures, tuple[Failure, ...])
+    assert_type(report.failures, tuple[SyncFailure, ...])
     assert_type(report.failures[0].error, PinwheelError)
     await sync(pinwheel, MemorySink(), accounts=["account"], on_progress=show_progress)
     await sync(pinwheel, Printer(), products=PRODUCTS)
@@ -228,11 +234,11 @@ async def bulk(pinwheel: Pinwheel) -> None:
 
 async def mirror(pinwheel: Pinwheel, router: Router) -> None:
     """A mirror takes a store that keeps announcements, and gives a router."""
-    async with Mirror(pinwheel, SqlSink("sqlite:///payroll.db"), settle_s=0) as opened:
+    async with Mirror(pinwheel, SqlSink("sqlite:///payroll.db"), debounce_s=0) as opened:
         assert_type(opened, Mirror)
         router.include(opened.router)
         assert_type(await opened.reconcile(), Reconciliation)
-        assert_type(await opened.ledger("account"), Mapping[Product, LedgerEntry])
+        assert_type(await opened.completeness("account"), Mapping[Product, Completeness])
         async for entry in opened.incomplete():
             assert_type(entry.missing, tuple[str, ...])
 
@@ -259,7 +265,7 @@ class Printer:
 
 SINK: Sink = Printer()
 
-STORES: tuple[LedgerStore, ...] = (MemoryStore(), SqlSink("sqlite://"))
+STORES: tuple[AnnouncementStore, ...] = (MemoryStore(), SqlSink("sqlite://"))
 
 
 def errors(error: PinwheelError) -> None:
@@ -267,6 +273,7 @@ def errors(error: PinwheelError) -> None:
     match error:
         case RateLimitError():
             assert_type(error.retry_after_s, float | None)
+            assert_type(error.unsent, str | None)
         case ApiError():
             assert_type(error.status, int)
             assert_type(error.code, str | None)
@@ -299,3 +306,35 @@ async def testing() -> None:
     assert_type(make_paystub(3), Paystub)
     assert_type(make(EndUserDocument), EndUserDocument)
     assert_type(make(LinkTokenRequest, org_name="Acme"), LinkTokenRequest)
+
+
+async def options_and_raw_requests(pinwheel: Pinwheel, account_id: str) -> None:
+    """A request has the type of its class; a view is a client; a whole answer has its value's type."""
+    assert_type(await pinwheel.with_options(timeout_s=5).income.get(account_id), Income)
+    assert_type(await pinwheel.request("GET", "/v1/new", cast_to=Income), Income)
+    assert_type(await pinwheel.request("GET", "/v1/new", cast_to=Page[Paystub]), Page[Paystub])
+    assert_type(await pinwheel.request("GET", "/v1/new"), Any)
+    pinwheel.request("get", "/v1/new")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportUnusedCoroutine]
+    assert_type(await with_reply(pinwheel.income.get(account_id)), Reply[Income])
+    assert_type(await with_reply(pinwheel.paystubs.list(account_id)), Reply[Page[Paystub]])
+    assert_type(await pinwheel.paystubs.list(account_id).first(3), tuple[Paystub, ...])
+    async for paystub in pinwheel.paystubs.list(account_id).items(on_error=print, prefetch=True):
+        assert_type(paystub, Paystub)
+
+
+async def downloads(pinwheel: Pinwheel, paystub: Paystub, form: TaxForm, document: EndUserDocument) -> None:
+    """Whatever holds a document can be downloaded."""
+    assert_type(await pinwheel.documents.download(paystub), bytes)
+    assert_type(await pinwheel.documents.download(document), bytes)
+    assert_type(
+        await pinwheel.documents.save(
+            form, "form.pdf", renew=lambda: pinwheel.tax_forms.get(account_id="a", tax_form_id="t")
+        ),
+        int,
+    )
+
+
+def answers_of_errors(refused: ApiError, odd: DecodeError) -> None:
+    """The answer may be gone."""
+    assert_type(refused.response, Response | None)
+    assert_type(odd.response, Response | None)

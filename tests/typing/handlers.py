@@ -1,4 +1,4 @@
-"""What the type checkers promise to those who register handlers. Never run: mypy and pyright, both strict, read it.
+"""Types of handlers as users register them. Never run: mypy and pyright, both strict, read it.
 
 An `ignore` here is a promise too: both checkers report one that is not needed.
 """
@@ -14,12 +14,15 @@ from pinwheel_async.events import AccountEvent, Event, IncomeAdded, JobEvent, Pa
 from pinwheel_async.webhooks import (
     Answer,
     Context,
-    Counts,
+    Entry,
+    Health,
     KeyRing,
     MemoryInbox,
     Receiver,
+    RefusalReason,
     Router,
     SqliteInbox,
+    StoredDelivery,
     Verdict,
     webhook_app,
 )
@@ -48,7 +51,7 @@ async def on_income(event: IncomeAdded, context: Context) -> None:
 
 @router.on(UnknownEvent)
 async def on_unknown(event: UnknownEvent) -> None:
-    """Take what nobody knows."""
+    """Take an event that this version does not know."""
     assert_type(event.payload, Mapping[str, Any])
 
 
@@ -68,6 +71,36 @@ async def on_family(event: PaystubsEvent) -> None:
             assert_type(event, PaystubsAdded)
         case _:
             pass
+
+
+@router.on(PaystubsAdded, IncomeAdded)
+async def on_two(event: PaystubsAdded | IncomeAdded) -> None:
+    """Take either of two."""
+
+
+@router.on(PaystubsAdded, IncomeAdded, AccountEvent)
+async def on_three(event: Event, context: Context) -> None:
+    """Take any of three by a base of theirs."""
+
+
+@router.on(PaystubsAdded, IncomeAdded, AccountEvent, UnknownEvent, PaystubsEvent)
+async def on_many(event: Event) -> None:
+    """Take any of many."""
+
+
+@router.on_error
+def on_error(event: Event, context: Context, exception: BaseException) -> None:
+    """Be told of a failure."""
+
+
+@router.on_dead
+async def on_dead(entry: Entry) -> None:
+    """Be told of a death."""
+
+
+@router.on(PaystubsAdded, IncomeAdded)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue, reportUntypedFunctionDecorator]
+async def of_one_of_two(event: IncomeAdded) -> None:
+    """Cannot take the other one."""
 
 
 assert_type(on_paystubs, Callable[[PaystubsAdded], Coroutine[Any, Any, None]])
@@ -118,11 +151,11 @@ async def nothing() -> None:
     """Cannot take the event."""
 
 
-router.on("income.added")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+router.on("income.added")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 router.on(str)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
-router.on(IncomeAdded, outcome="succeeded")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-router.on(IncomeAdded, retries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-router.on(IncomeAdded, "success")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+router.on(IncomeAdded, outcome="succeeded")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+router.on(IncomeAdded, retries=3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+router.on(IncomeAdded, "success")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 router.include("router")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 from pinwheel_async.events import PaystubAdded  # type: ignore[attr-defined]  # noqa: E402  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
@@ -133,19 +166,31 @@ async def of_a_misspelt_event(event: PaystubAdded) -> None:  # pyright: ignore[r
     """Is found at the import."""
 
 
+def on_refused(reason: RefusalReason, status: int) -> None:
+    """Is told why."""
+
+
+async def on_stored(delivery: StoredDelivery) -> None:
+    """May be asynchronous."""
+    assert_type(delivery.new, bool)
+
+
 async def receiving(app: web.Application) -> None:
     """A receiver is mounted in aiohttp, or called from elsewhere."""
     app.add_subapp("/hooks", webhook_app(router, secrets=["s"], inbox=SqliteInbox("inbox.db"), root=app))
     assert_type(webhook_app(router, secrets={"mine": "s"}, inbox=MemoryInbox()), web.Application)
-    receiver = Receiver(router, ["s"])
+    receiver = Receiver(router, ["s"], on_refused=on_refused, on_stored=on_stored)
     answer = await receiver.receive({"x-timestamp": "1"}, b"{}")
     assert_type(answer, Answer)
     assert_type(answer.status, int)
     assert_type(answer.headers, Mapping[str, str])
-    assert_type(await receiver.health(), Counts | None)
+    assert_type(await receiver.health(), Health)
+    await receiver.receive([("x-timestamp", "1")], b"{}")
+    await receiver.receive([(b"x-timestamp", b"1")], b"{}")
     assert_type(KeyRing(["s"]).verify(signature=None, timestamp="1", body=b"{}"), Verdict)
 
     webhook_app(router)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Receiver(router, ["s"], on_stored=on_refused)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     webhook_app(router, secrets=["s"], inbox="inbox.db")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await receiver.receive({}, "{}")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     receiver.receive({}, b"{}")  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]

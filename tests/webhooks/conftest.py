@@ -6,6 +6,7 @@ import itertools
 import json
 import logging
 import re
+import signal
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
@@ -17,10 +18,11 @@ from pinwheel_async import Pinwheel
 from pinwheel_async.events import Event
 from pinwheel_async.events._base import _BY_NAME
 from pinwheel_async.testing import FakePinwheel
-from pinwheel_async.webhooks import MemoryInbox, Router, _dispatch, _jobs, sign, webhook_app
+from pinwheel_async.webhooks import DeliveryFilter, MemoryInbox, Router, SqliteInbox, sign, webhook_app
 from pinwheel_async.webhooks._delivery import make_delivery
-from pinwheel_async.webhooks._dispatch import Dispatcher
-from pinwheel_async.webhooks._worker import Worker
+from pinwheel_async.webhooks._worker import dispatch as _dispatch
+from pinwheel_async.webhooks._worker.dispatch import Dispatcher
+from pinwheel_async.webhooks._worker.worker import Worker
 
 SECRET = "a-secret-of-tests"
 STAMP = "1773760000"
@@ -60,6 +62,7 @@ class Sender:
     def __init__(self, session, url):
         self.session = session
         self.url = url
+        self.port = int(url.split(":")[2].split("/")[0])
 
     async def send(self, body, headers=None, *, path="", method="POST"):
         sent = make_headers(body) if headers is None else headers
@@ -69,10 +72,11 @@ class Sender:
 
 
 @asynccontextmanager
-async def mounted(router, **options):
-    app = web.Application()
+async def mounted(router, *, middlewares=(), server=None, **options):
+    """Mount a receiver in an application with *middlewares*, on a server with the options *server*."""
+    app = web.Application(middlewares=middlewares)
     app.add_subapp("/hooks", webhook_app(router, secrets=options.pop("secrets", [SECRET]), **options))
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, **(server or {}))
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -97,6 +101,39 @@ def mount():
     return mounted
 
 
+_schemas = itertools.count(1)
+
+
+@pytest.fixture
+def postgres_inbox(shared_postgres):
+    """Make inboxes in PostgreSQL; in one test, all have the same tables."""
+    from pinwheel_async.webhooks import PostgresInbox
+
+    schema = f"test_{next(_schemas)}"
+
+    def make(**settings):
+        return PostgresInbox(shared_postgres, **({"schema": schema} | settings))
+
+    make.url, make.schema = shared_postgres, schema
+    return make
+
+
+@pytest.fixture
+def any_inbox(request, tmp_path, time):
+    """Make an inbox of the kind that the test is parametrised with, in fake time."""
+
+    def make(kind, **settings):
+        match kind:
+            case "memory":
+                return MemoryInbox(**settings, clock=time.clock)
+            case "sqlite":
+                return SqliteInbox(tmp_path / "inbox.db", **settings, clock=time.clock)
+            case "postgres":
+                return request.getfixturevalue("postgres_inbox")(**settings, clock=time.clock)
+
+    return make
+
+
 class Work:
     """A worker in fake time: call it with handlers to start it."""
 
@@ -108,11 +145,13 @@ class Work:
     async def __call__(self, *handlers, **options):
         await self.inbox.open()
         router = Router()
-        for one in handlers:
-            handler, settings = one if isinstance(one, tuple) else (one, {})
+        options.pop("prepare", lambda _: None)(router)
+        for given in handlers:
+            handler, settings = given if isinstance(given, tuple) else (given, {})
             router.on(_event_of(handler), **settings)(handler)
         router.freeze()
-        self.worker = Worker(self.inbox, Dispatcher(router, timeout_s=30), clock=self.time.clock, **options)
+        dispatcher = Dispatcher(router, timeout_s=30, **{key: options.pop(key) for key in {"hold_stuck"} & {*options}})
+        self.worker = Worker(self.inbox, dispatcher, clock=self.time.clock, **options)
         self.worker.start()
 
     async def put(self, *event_ids, **fields):
@@ -131,26 +170,30 @@ class Work:
 
         async def over():
             counts = await self.inbox.counts()
-            return not counts.waiting + counts.claimed and not self.worker._jobs
+            return not counts.waiting + counts.claimed and not self.worker._in_flight
 
         await self.until(over)
         return await self.inbox.counts()
 
     async def retry(self, seconds):
         """Wait until nothing runs and something waits, then let so much time pass, and wait until that has run."""
+        failed = []
 
         async def tried():
-            return (
-                [] if self.worker._jobs else [one for one in await self.inbox.entries(state="waiting") if one.attempts]
-            )
+            if not self.worker._in_flight:
+                entries = await self.inbox.entries(DeliveryFilter(states="waiting"))
+                failed.extend(entry for entry in entries if entry.attempts)
+            return failed
 
         await self.until(tried)
-        (entry,) = await tried()
+        (entry,) = failed
         self.time.advance(seconds)
 
         async def run():
-            self.time.advance(0.05)  # the worker may have been about to look when the time passed
-            return entry not in await self.inbox.entries()
+            self.inbox._notifier.notify()  # the worker may have been about to look when the time passed
+            entries = await self.inbox.entries()
+            # What is claimed may be on its way to the worker, which then does not know of it yet.
+            return entry not in entries and all(found.state != "claimed" for found in entries)
 
         await self.until(run)
 
@@ -177,7 +220,6 @@ async def work(inbox, time):
 def grace(monkeypatch):
     """Handlers that ignore their cancellation are given up at once."""
     monkeypatch.setattr(_dispatch, "GRACE_S", 0.01)
-    monkeypatch.setattr(_jobs, "GRACE_S", 0.01)
 
 
 @pytest.fixture
@@ -222,7 +264,7 @@ class Target:
         given = {"Host": "x", "Connection": "close", "Content-Length": str(len(body))}
         given |= {"X-Pinwheel-Signature": sign(SECRET, STAMP, body), "X-Timestamp": STAMP} | (headers or {})
         lines = [line, *[f"{name}: {value}" for name, value in given.items() if name not in drop]]
-        return b"\r\n".join([*[one.encode("latin-1") for one in lines], *extra, b"", body if sent is None else sent])
+        return b"\r\n".join([*[text.encode("latin-1") for text in lines], *extra, b"", body if sent is None else sent])
 
     async def send(self, *pieces, half_close=False, answers=1):
         """Send bytes; return the statuses of as many answers, or of those until the server closes the connection."""
@@ -238,7 +280,7 @@ class Target:
                     writer.write_eof()
                 while len(statuses) < answers and (more := await reader.read(65536)):
                     answer += more
-                    statuses = [int(one) for one in re.findall(rb"HTTP/1\.[01] ([2-9]\d\d) ", answer)]
+                    statuses = [int(status) for status in re.findall(rb"HTTP/1\.[01] ([2-9]\d\d) ", answer)]
         except ConnectionError:
             pass  # it hung up before everything was sent
         finally:
@@ -278,3 +320,11 @@ async def fake():
 async def pinwheel(fake):
     async with Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel:
         yield pinwheel
+
+
+@pytest.fixture
+def sigint_handled():
+    """Handle SIGINT, as servers do, so that a `KeyboardInterrupt` can only be somebody's own."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -47,11 +47,11 @@ async def test_shutdown_gives_back_what_does_not_finish(mount, body, tmp_path):
         started.set()
         await asyncio.Event().wait()
 
-    async with mount(router_of(endless), inbox=SqliteInbox(tmp_path / "inbox.db"), drain_s=0.01) as sender:
+    async with mount(router_of(endless), inbox=SqliteInbox(tmp_path / "inbox.db"), shutdown_timeout_s=0.01) as sender:
         await sender.send(body())
         await started.wait()
     started.clear()
-    async with mount(router_of(endless), inbox=SqliteInbox(tmp_path / "inbox.db"), drain_s=0.01):
+    async with mount(router_of(endless), inbox=SqliteInbox(tmp_path / "inbox.db"), shutdown_timeout_s=0.01):
         await started.wait()
 
     assert [1, 1] == attempts
@@ -74,8 +74,8 @@ async def test_shutdown_comes_before_the_cleanup_around_it(body, headers):
     app.cleanup_ctx.append(database)
     app.add_subapp("/hooks", webhook_app(router_of(slow), secrets=["a-secret-of-tests"], inbox=MemoryInbox()))
     async with TestClient(TestServer(app)) as client:
-        one = body()
-        await client.post("/hooks", data=one, headers=headers(one))
+        content = body()
+        await client.post("/hooks", data=content, headers=headers(content))
         await started.wait()
 
     assert ["handled", "closed"] == order

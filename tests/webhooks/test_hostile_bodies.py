@@ -15,10 +15,10 @@ MEBI = 1024 * 1024
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity", "x", "gzip, gzip", ""])
 @pytest.mark.parametrize("body", [GOOD, gzip.compress(GOOD), zlib.compress(GOOD)[:-3]], ids=["plain", "gzip", "cut"])
 async def test_encodings(target, encoding, body):
-    """A body under a name of an encoding is taken, or refused below 500."""
+    """A signed body under a name of an encoding is taken, or to come again; 400 is the server's own answer."""
     statuses = await target.send(target.request(body, headers={"Content-Encoding": encoding}))
 
-    assert all(status in {200, 400, 401} for status in statuses)
+    assert all(status in {200, 400, 503} for status in statuses)
     assert [] == await target.unharmed()
 
 
@@ -32,7 +32,7 @@ async def test_bomb(target):
     finally:
         tracemalloc.stop()
 
-    assert [413] == statuses
+    assert [503] == statuses
     assert peak < 16 * MEBI
     assert [] == await target.unharmed()
 

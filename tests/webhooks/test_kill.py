@@ -1,21 +1,17 @@
 """`kill -9` in the middle of a load: nothing that was answered 200 is lost, nothing is out of order."""
 
 import asyncio
-import json
 import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter, defaultdict
-from contextlib import suppress
 from random import Random
 
-import aiohttp
+from pinwheel_async.webhooks import SqliteInbox
 
-from pinwheel_async.webhooks import SqliteInbox, sign
+from .load import Load
 
-SECRET = "a-secret-of-tests"
-STAMP = "1773760000"
 ACCOUNTS = 50
 EACH = 40
 KILLS = 6
@@ -61,13 +57,17 @@ class Server:
         self.inbox = directory / "inbox.db"
         self.log = directory / "handled.log"
         self.up = asyncio.Event()
-        self.port = 0
+        self.number = 0
 
     async def start(self):
         command = [sys.executable, "-c", SERVER, str(self.inbox), str(self.log)]
         self.process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
-        self.port = int(await self.process.stdout.readline())
+        self.number = int(await self.process.stdout.readline())
         self.up.set()
+
+    async def port(self):
+        await self.up.wait()
+        return self.number
 
     async def kill(self, how=signal.SIGKILL):
         self.up.clear()
@@ -80,52 +80,12 @@ class Server:
         return [(event_id, account, int(number)) for event_id, account, number in map(str.split, lines)]
 
 
-class Load:
-    """The sender: each account's deliveries one after another, again after anything but 200; some of them twice."""
-
-    def __init__(self, server, rng):
-        self.server = server
-        self.rng = rng
-        self.answered = Counter()
-
-    async def run(self):
-        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-            for account in range(ACCOUNTS):
-                group.create_task(self._account(session, account))
-
-    async def _account(self, session, account):
-        for number in range(EACH):
-            await self._deliver(session, account, number)
-            if self.rng.random() < 0.1:
-                await self._deliver(session, account, self.rng.randrange(number + 1))
-
-    async def _deliver(self, session, account, number):
-        event_id = f"{account}-{number}"
-        payload = {"account_id": str(account), "number": number}
-        body = json.dumps({"event_id": event_id, "event": "moon.risen", "payload": payload}).encode()
-        headers = {"x-pinwheel-signature": sign(SECRET, STAMP, body), "x-timestamp": STAMP}
-        status = None
-        while status != 200:
-            await self.server.up.wait()
-            with suppress(aiohttp.ClientError):
-                async with session.post(
-                    f"http://127.0.0.1:{self.server.port}/hooks", data=body, headers=headers
-                ) as answer:
-                    status = answer.status
-        self.answered[event_id] += 1
-
-    async def reached(self, count):
-        """Wait until so many were answered."""
-        while self.answered.total() < count:
-            await asyncio.sleep(0.001)
-
-
 async def test_kill_9(tmp_path):
-    """What was answered 200 is handled after restarts: all, in order per account, and once but for kills in between."""
+    """Deliveries answered 200 are handled after restarts: all, in order per account, once but for kills in between."""
     rng = Random(4711)
     server = Server(tmp_path)
     await server.start()
-    load = Load(server, rng)
+    load = Load(server.port, rng, accounts=ACCOUNTS, each=EACH)
     sending = asyncio.create_task(load.run())
     for count in sorted(rng.sample(range(50, ACCOUNTS * EACH), KILLS)):
         await load.reached(count)
@@ -159,7 +119,7 @@ async def test_terminated(tmp_path):
     """A server that is asked to end, rather than killed, loses nothing and handles nothing twice."""
     server = Server(tmp_path)
     await server.start()
-    load = Load(server, Random(1))
+    load = Load(server.port, Random(1), accounts=ACCOUNTS, each=EACH)
     sending = asyncio.create_task(load.run())
     await load.reached(ACCOUNTS * 10)
     await server.kill(signal.SIGINT)

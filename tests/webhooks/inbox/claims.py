@@ -15,4 +15,4 @@ async def claim_one(inbox: Inbox) -> Claim:
 
 
 def ids(claims: list[Claim]) -> list[str]:
-    return [one.delivery.event_id for one in claims]
+    return [claim.delivery.event_id for claim in claims]

@@ -1,23 +1,21 @@
 """Each of the inboxes in fake time, and deliveries to put into it."""
 
+import functools
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from pinwheel_async.webhooks import Delivery, Inbox, MemoryInbox, SqliteInbox
+from pinwheel_async.webhooks import Delivery, Inbox, SqliteInbox
+
+from .refusals import BODY
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request, tmp_path, time) -> Callable[..., Inbox]:
-    """Make an inbox; in one test, all with the same name are the same file."""
-
-    def build(**settings: Any) -> Inbox:
-        if request.param == "memory":
-            return MemoryInbox(**settings, clock=time.clock)
-        return SqliteInbox(tmp_path / "inbox.db", **settings, clock=time.clock)
-
-    return build
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def make(request, any_inbox) -> Callable[..., Inbox]:
+    """Make an inbox; in one test, all have the same file, or the same tables."""
+    return functools.partial(any_inbox, request.param)
 
 
 @pytest.fixture
@@ -33,8 +31,47 @@ async def inbox(make) -> AsyncIterator[Inbox]:
 def deliver(time) -> Callable[..., Delivery]:
     """Make a delivery that arrives now."""
 
-    def make_one(event_id: str, lane: str = "lane", **fields: Any) -> Delivery:
+    def build(event_id: str, ordering_key: str = "account", **fields: Any) -> Delivery:
         values = {"event": "paystubs.added", "received_at": time.clock.now(), "key": "secret-1", "body": b"{}"}
-        return Delivery(event_id=event_id, lane=lane, **(values | fields))
+        return Delivery(event_id=event_id, ordering_key=ordering_key, **(values | fields))
 
-    return make_one
+    return build
+
+
+@pytest.fixture
+def path(tmp_path):
+    """The file of an inbox that does not exist yet."""
+    return tmp_path / "inbox.db"
+
+
+@pytest.fixture
+def deliver_apart(time):
+    """Make a delivery that arrives now, with an ordering key of its own."""
+
+    def build(event_id, ordering_key=None, body=BODY):
+        return Delivery(
+            event_id=event_id,
+            event="e",
+            ordering_key=ordering_key or event_id,
+            received_at=time.clock.now(),
+            key="k",
+            body=body,
+        )
+
+    return build
+
+
+@pytest.fixture
+def opened(path, time):
+    """Open the inbox for a block."""
+
+    @asynccontextmanager
+    async def opened(file=path, **settings):
+        inbox = SqliteInbox(file, **settings, clock=time.clock)
+        await inbox.open()
+        try:
+            yield inbox
+        finally:
+            await inbox.close()
+
+    return opened

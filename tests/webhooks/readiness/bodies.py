@@ -18,8 +18,13 @@ def made(event, payload):
     return json.dumps({"event_id": f"event-{next(_ids)}", "event": event, "payload": payload}).encode()
 
 
-def added(seconds=0, *, account_id=ACCOUNT, platform_id=PLATFORM):
-    facts = {"created_at": at(seconds), "connected": True, "monitoring_status": "active"}
+def added(seconds=0, *, account_id=ACCOUNT, platform_id=PLATFORM, end_user_id=None):
+    facts = {
+        "created_at": at(seconds),
+        "connected": True,
+        "monitoring_status": "active",
+        "end_user_id": end_user_id,
+    }
     return made("account.added", {**facts, "account_id": account_id, "platform_id": platform_id})
 
 

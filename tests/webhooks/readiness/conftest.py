@@ -1,4 +1,4 @@
-"""Where readiness keeps what it hears."""
+"""Inboxes for the tests of readiness."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from pinwheel_async.webhooks import MemoryInbox, SqliteInbox
 
 @pytest.fixture(params=["memory", "sqlite", "none"])
 async def inbox(request, tmp_path):
-    """A place to keep what was heard: each of the inboxes, and none."""
+    """Each of the inboxes, and none."""
     if request.param == "none":
         yield None
         return

@@ -1,20 +1,20 @@
-"""Who speaks with readiness: those who tell it, keep for it, and are told by it."""
+"""Helpers around readiness: event source, store and stall callback."""
 
 import asyncio
 
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._dispatch import Dispatcher
-from pinwheel_async.webhooks._readiness_store import OwnValues
+from pinwheel_async.webhooks._readiness.store import BoundedValues
+from pinwheel_async.webhooks._worker.dispatch import Dispatcher
 
 
 async def hear(readiness, *bodies, failures=()):
     """Tell readiness of events, one after another, each of which fails as it should, or not at all."""
     dispatcher = Dispatcher(readiness.router, timeout_s=5)
     for body in bodies:
-        course = dispatcher.begin(({}, body, "0"), body, "2025-07-08")
-        await dispatcher.follow(course)
-        assert list(failures) == [one.reason for one in course.failures]
-        assert not course.problems
+        run = await dispatcher.run(({}, body, "0"), body, "2025-07-08")
+        kinds = [failure.reason.partition(" ")[0].rpartition(".")[2] for failure in run.failures]
+        assert list(failures) == kinds
+        assert not run.problems
 
 
 async def settled():
@@ -27,13 +27,16 @@ class Broken:
     """A store that fails on demand."""
 
     def __init__(self):
-        self.values = OwnValues()
+        self.values = BoundedValues()
         self.broken = False
 
     async def load(self, key):
         if self.broken:
             raise InboxError("no", reason="OSError")
         return await self.values.load(key)
+
+    async def load_or_save(self, key, value):
+        return await self.values.load_or_save(key, value)
 
     async def save(self, key, value):
         await self.values.save(key, value)
@@ -52,4 +55,8 @@ class Reports:
 
 async def lacking(pinwheel, product):
     """Return a platform that does not have a product."""
-    return next(one.id for one in await pinwheel.platforms.list(limit=100).all() if product not in one.supported_jobs)
+    return next(
+        platform.id
+        for platform in await pinwheel.platforms.list(limit=100).all()
+        if product not in platform.supported_jobs
+    )

@@ -1,10 +1,10 @@
-"""What the platform of an account supports, as a client says."""
+"""Platforms: the jobs that they support, as a client says."""
 
 import asyncio
 
 from pinwheel_async.products import PRODUCTS
 from pinwheel_async.testing import Fault
-from pinwheel_async.webhooks._readiness import ASK_AGAIN_S, Readiness
+from pinwheel_async.webhooks._readiness.readiness import RETRY_LOOKUP_S, Readiness
 
 from .bodies import ACCOUNT, added, job
 from .helpers import hear, lacking
@@ -21,34 +21,32 @@ async def test_unsupported_needs_no_event(inbox, pinwheel):
 
 
 async def test_platform_is_asked_once(fake, pinwheel):
-    """However many wait, a platform is asked for once."""
+    """The platform is asked for once, however many tasks wait."""
     readiness = Readiness(pinwheel=pinwheel)
     platform_id = await lacking(pinwheel, "shifts")
     accounts = [f"account-{number}" for number in range(20)]
-    await hear(readiness, *[added(account_id=one, platform_id=platform_id) for one in accounts])
-    fake.forget()
+    await hear(readiness, *[added(account_id=account_id, platform_id=platform_id) for account_id in accounts])
+    fake.clear_records()
 
-    await asyncio.gather(*[readiness.wait(one, products=["shifts"], timeout_s=30) for one in accounts])
+    await asyncio.gather(*[readiness.wait(account_id, products=["shifts"], timeout_s=30) for account_id in accounts])
 
-    assert {"get_platform": 1} == fake.counts
+    assert 1 == fake.counts["get_platform"]
 
 
 async def test_platform_of_an_account_that_was_not_heard_of(fake, pinwheel):
     """Where `account.added` is missing, the account says its platform, and is asked for once."""
     readiness = Readiness(pinwheel=pinwheel)
-    account_id = fake.world.account_id(0)
-    fake.world.edit_account(account_id, platform_id=await lacking(pinwheel, "shifts"))
-    fake.forget()
+    account_id = fake.world.add_account(platform_id=await lacking(pinwheel, "shifts"), data_updated_at={})
+    fake.clear_records()
 
     await asyncio.gather(*[readiness.wait(account_id, products=["shifts"], timeout_s=30) for _ in range(5)])
 
-    assert {"get_account": 1, "get_platform": 1} == fake.counts
+    assert {"get_account": 1, "list_jobs": 1, "get_platform": 1} == fake.counts
 
 
 async def test_get_asks_the_platform(fake, pinwheel):
-    """A product nobody heard of is looked up before it is called waiting."""
-    account_id = fake.world.account_id(0)
-    fake.world.edit_account(account_id, platform_id=await lacking(pinwheel, "shifts"))
+    """A product without any event is looked up before it is called waiting."""
+    account_id = fake.world.add_account(platform_id=await lacking(pinwheel, "shifts"), data_updated_at={})
 
     state = await Readiness(pinwheel=pinwheel).get(account_id)
 
@@ -56,9 +54,9 @@ async def test_get_asks_the_platform(fake, pinwheel):
 
 
 async def test_events_do_not_wait_for_the_platform(fake, pinwheel):
-    """What has come is enough: an API that does not answer delays nobody."""
+    """The events are enough: an API that does not answer delays nothing."""
     readiness = Readiness(pinwheel=pinwheel)
-    fake.storm(1.0, Fault(delay_s=30))
+    fake.fail_randomly(1.0, Fault(delay_s=30))
     waiting = asyncio.create_task(readiness.wait(ACCOUNT, products=["income"]))
     await asyncio.sleep(0)
     await hear(readiness, added(), job("income.added"))
@@ -75,7 +73,7 @@ async def test_platform_is_asked_again(fake, pinwheel, time, caplog):
     while not caplog.records:
         await asyncio.sleep(0.001)
     while not waiting.done():
-        time.advance(ASK_AGAIN_S)
+        time.advance(RETRY_LOOKUP_S)
         await asyncio.sleep(0.001)
 
     assert ("shifts",) == (await waiting).unsupported
@@ -83,8 +81,8 @@ async def test_platform_is_asked_again(fake, pinwheel, time, caplog):
 
 
 async def test_get_without_an_answer(fake, pinwheel):
-    """Where the API cannot say what is supported, `get` says what was heard."""
-    fake.script(Fault(status=404), operation="get_account")
+    """Where the API cannot say anything, `get` says what was heard."""
+    fake.script(Fault(status=400), operation="get_account")
 
     state = await Readiness(pinwheel=pinwheel).get(ACCOUNT)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pinwheel_async.webhooks._subscriptions import Subscriptions
+from pinwheel_async.webhooks._subscriptions.subscriptions import Subscriptions
 
 from .helpers import MINE, URL, VERSION, router_of
 

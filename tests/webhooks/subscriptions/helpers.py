@@ -1,4 +1,4 @@
-"""What the tests of subscriptions name, and ask of them."""
+"""Helpers of the tests of subscriptions."""
 
 from pinwheel_async.events import Event, IncomeAdded
 from pinwheel_async.webhooks import Router

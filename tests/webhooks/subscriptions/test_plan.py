@@ -3,7 +3,7 @@
 import pytest
 
 from pinwheel_async.events import IncomeAdded, ShiftsAdded
-from pinwheel_async.webhooks._subscription_plan import CreateWebhook, DeleteWebhook, KeepWebhook, SubscriptionPlan
+from pinwheel_async.webhooks._subscriptions.plan import CreateWebhook, DeleteWebhook, KeepWebhook, SubscriptionPlan
 
 from .helpers import MINE, URL, VERSION, operations
 
@@ -59,7 +59,7 @@ async def test_plan_with_strays_and_duplicates(subscriptions, there):
     plan = await subscriptions().plan()
 
     reasons = [(stray, "stray"), (other, "duplicate"), (paused, "duplicate"), (old, "version")]
-    deletes = [DeleteWebhook(webhook_id=one, reason=reason) for one, reason in reasons]
+    deletes = [DeleteWebhook(webhook_id=webhook_id, reason=reason) for webhook_id, reason in reasons]
     assert (KeepWebhook(webhook_id=best), *deletes) == plan.actions
 
 
@@ -67,17 +67,17 @@ async def test_plan_with_strays_and_duplicates(subscriptions, there):
 async def test_status_in_capitals(fake, subscriptions, there, status):
     """The status is read without regard to its case."""
     kept = await there()
-    fake.world.desk.webhooks[kept]["status"] = status
+    fake.world.resources.webhooks[kept]["status"] = status
 
     assert not (await subscriptions().plan()).changes
 
 
 async def test_every_page_is_read(fake, subscriptions, there):
     """Webhooks on later pages are found."""
-    template = fake.world.desk.webhooks[await there(f"{URL}#other")]
+    template = fake.world.resources.webhooks[await there(f"{URL}#other")]
     for number in range(150):
-        fake.world.desk.webhooks[f"id-{number}"] = template | {"id": f"id-{number}"}
-    fake.world.desk.webhooks["last"] = template | {"id": "last", "url": MINE}
+        fake.world.resources.webhooks[f"id-{number}"] = template | {"id": f"id-{number}"}
+    fake.world.resources.webhooks["last"] = template | {"id": "last", "url": MINE}
 
     plan = await subscriptions().plan()
 

@@ -1,0 +1,1 @@
+"""HTTP transport: a request is prepared, waits for the limiter, is sent, and is retried where that is safe."""

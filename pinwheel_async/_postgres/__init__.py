@@ -1,0 +1,1 @@
+"""What a sink and an inbox in PostgreSQL have in common."""

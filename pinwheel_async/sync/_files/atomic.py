@@ -1,0 +1,105 @@
+"""Atomic replacement of files: they have another name until all of them are complete and safe on the disk."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from pinwheel_async.errors import SinkError
+
+T = TypeVar("T")
+
+_BUFFER_BYTES = 1 << 20
+"""Bytes that are written to the system at once: many rows of CSV or JSON lines, so that few calls are made."""
+
+
+class AtomicFiles:
+    """New files of a folder, named `….partial` until they take their places together.
+
+    All work is done in one thread, in the order in which it was asked for: a disk gains nothing from more, and what
+    was cancelled half-way is over before the files are closed. New files can be read by their owner only.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        """Describe the folder; it is made when it is opened."""
+        self._folder = Path(folder).absolute()
+        self._files: dict[str, BinaryIO] = {}
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def open(self) -> None:
+        """Make the folder, if it is not there.
+
+        Raises:
+            SinkError: It cannot be made.
+        """
+        await _named(self._folder, asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pinwheel-sync-files")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something in the thread.
+
+        Raises:
+            SinkError: The system refused; or the folder is not open.
+        """
+        if self._thread is None:
+            raise SinkError("the files are not open", reason="closed")
+        return await _named(self._folder, asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+    def file(self, name: str) -> BinaryIO:
+        """Return the new file of a name, made when it is first asked for; for use in the thread."""
+        if name not in self._files:
+            descriptor = os.open(self._partial(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            self._files[name] = os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES)
+        return self._files[name]
+
+    async def close(self, *, complete: bool) -> None:
+        """Make the files safe on the disk, and put them in the place of earlier ones if they are complete.
+
+        Raises:
+            SinkError: They cannot be written: none of them has taken its place.
+        """
+        try:
+            await self.run(lambda: self._finish(complete=complete))
+        finally:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                thread.shutdown()
+
+    def _finish(self, *, complete: bool) -> None:
+        files, self._files = self._files, {}
+        with ExitStack() as all_closed:
+            for file in files.values():
+                all_closed.enter_context(file)
+            for file in files.values():
+                file.flush()
+                os.fsync(file.fileno())
+        # After every file is safe: a power failure must not leave a new name with half of its contents.
+        if complete and files:
+            for name in files:
+                self._partial(name).replace(self._folder / name)
+            _sync_folder(self._folder)
+
+    def _partial(self, name: str) -> Path:
+        return self._folder / f"{name}.partial"
+
+
+async def _named(folder: Path, work: Awaitable[T]) -> T:
+    """Wait for work; an error of the system becomes a `SinkError` with its name and the folder."""
+    try:
+        return await work
+    except OSError as error:
+        reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    raise SinkError("the files cannot be written", reason=reason, place=str(folder))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new names safe, too: they are contents of the folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""History of a copy: what was new, changed and removed when, and what was there at a moment."""

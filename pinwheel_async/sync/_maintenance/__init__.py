@@ -1,0 +1,1 @@
+"""Maintenance of a finished copy: status, export, purge."""

@@ -1,0 +1,1 @@
+"""Mirror: a copy that follows the webhooks."""

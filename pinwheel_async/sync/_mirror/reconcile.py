@@ -1,0 +1,238 @@
+"""Reconciliation after an outage: finds what was missed by jobs, by accounts, and by what was announced."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from attrs import field, frozen
+
+from pinwheel_async._clock import Clock
+from pinwheel_async._core.converter import Serializable
+from pinwheel_async._http.limiter import background
+from pinwheel_async.client import Pinwheel
+from pinwheel_async.endpoints._paged import OnError
+from pinwheel_async.errors import (
+    ApiError,
+    CursorError,
+    DecodeError,
+    TransportError,
+    UnauthorizedError,
+    UnconfirmedRemovalError,
+)
+from pinwheel_async.models.job import Job
+from pinwheel_async.sync._mirror.completeness import Completeness, CompletenessChecker, announcement_of_job
+from pinwheel_async.sync._mirror.fetcher import Fetcher
+from pinwheel_async.sync._report import SyncFailure, SyncReport
+from pinwheel_async.sync._run.plan import make_plan
+from pinwheel_async.sync._run.reading import PAGE_LIMIT, Unit
+from pinwheel_async.sync._run.run import Run
+from pinwheel_async.sync._sink import AnnouncementStore
+
+_KEY = "mirror:last_event"
+"""Key of the moment at which the last event was received."""
+
+_SAVE_EVERY_S = 5.0
+"""Seconds between two saves of that moment: each is a transaction of its own, and five seconds are nothing beside the
+hour of grace."""
+
+_GRACE = timedelta(hours=1)
+"""A job ends before its event arrives: the sender tries for 15 minutes, and what waits in an inbox was not handled."""
+
+
+@frozen(kw_only=True)
+class Reconciliation(Serializable):
+    """What was found after an outage, and what was done about it."""
+
+    since: datetime | None
+    """From when on jobs were looked at; null if no event was ever handled, and then none were."""
+    jobs: int
+    """Jobs since then."""
+    unreadable_jobs: int = 0
+    """Jobs among them that could not be read. What they were about is found by what the accounts say."""
+    accounts: int
+    """Accounts that were compared."""
+    fetched: int
+    """Products of accounts that were read: they had changed, were never read, or lacked what was announced."""
+    unchanged: int
+    """Products of accounts that had not changed since they were read last."""
+    contradicted: int = 0
+    """Products of accounts of which the account says that there is data, and the copy has none: the server answered
+    404. They are asked for again, less and less often."""
+    held_back: int = 0
+    """Readings that would have removed much, or contradicted themselves, and were repeated."""
+    settled: int = 0
+    """Lists that lacked what was announced in this reconciliation and in an earlier one, after a whole reading each:
+    what is missing of them counts as deleted at the source from now on."""
+    failures: tuple[SyncFailure, ...] = field(repr=False)
+    """Products of accounts that could not be read."""
+    incomplete: tuple[Completeness, ...] = field(repr=False)
+    """Lists that still lack something that was announced, or whose end was never announced."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed, and nothing is missing that was announced or that an account says it has."""
+        return not (self.failures or self.unreadable_jobs or self.contradicted) and not any(
+            completeness.missing for completeness in self.incomplete
+        )
+
+    def _to_document(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": self.ok, **fields}
+
+
+class LastEvent:
+    """Moment of the last event, saved in the store: the next process knows how long the mirror was away."""
+
+    def __init__(self, store: AnnouncementStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._earlier: datetime | None = None
+        """The last one before this process, until that was reconciled."""
+        self._at: datetime | None = None
+        self._is_saved = True
+        self._saved_s: float | None = None
+
+    async def load(self) -> None:
+        """Look up when the last event came before this process.
+
+        Raises:
+            SinkError: The store cannot be read.
+        """
+        kept = await self._store.load(_KEY)
+        self._earlier = None if kept is None else datetime.fromisoformat(kept.decode())
+
+    async def record(self, received_at: datetime) -> None:
+        """Note that an event was handled; it is saved at most every five seconds.
+
+        Raises:
+            SinkError: The store cannot save.
+        """
+        if self._at is None or received_at > self._at:
+            self._at, self._is_saved = received_at, False
+        if self._saved_s is None or self._clock.monotonic() - self._saved_s >= _SAVE_EVERY_S:
+            await self.save()
+
+    async def save(self) -> None:
+        """Save what is not saved yet.
+
+        Raises:
+            SinkError: The store cannot save.
+        """
+        if self._at is not None and not self._is_saved:
+            self._is_saved, self._saved_s = True, self._clock.monotonic()
+            await self._store.save(_KEY, self._at.isoformat().encode())
+
+    def unreconciled(self) -> datetime | None:
+        """Return from when on something may have been missed; null if no event ever came."""
+        return self._earlier or self._at
+
+    def reconciled(self, began: datetime) -> None:
+        """Forget what came before a reconciliation."""
+        self._earlier = None
+        self._at = max(self._at or began, began)
+
+
+async def reconcile(
+    pinwheel: Pinwheel,
+    store: AnnouncementStore,
+    fetcher: Fetcher,
+    checker: CompletenessChecker,
+    last: LastEvent,
+    clock: Clock,
+    *,
+    since: datetime | None,
+    recheck_after: timedelta,
+    max_removed: float | None,
+) -> Reconciliation:
+    """Find and fetch what was missed; see `Mirror.reconcile`."""
+    began, at = clock.now(), since or last.unreconciled()
+    since, before = None if at is None else at - _GRACE, began - recheck_after
+    with background():
+        jobs, touched = 0, dict[str, None]()
+        odd: list[str] = []
+        async for job in _jobs(pinwheel, since, lambda error: odd.append(error.where)):
+            jobs += 1
+            announcement = announcement_of_job(job, received_at=clock.now())
+            if announcement is not None:
+                await store.announce(announcement)
+            if job.account_id is not None:
+                touched[job.account_id] = None
+        changed = partial(_sync_changed, pinwheel, store, before=before, max_removed=max_removed, clock=clock)
+        reports = [await changed(touched)] if touched else []
+        everything = await changed(None)
+        reports.append(everything)
+        again, settled, failed = await _fetch_missing(fetcher, checker, everything.failures, began)
+    await checker.prune(began)
+    last.reconciled(began)  # only now: after a reconciliation that failed the next one begins where it began
+    return Reconciliation(
+        since=since,
+        jobs=jobs + len(odd),
+        unreadable_jobs=len(odd),
+        accounts=everything.accounts,
+        fetched=again
+        + sum(counts.complete + counts.missing for report in reports for counts in report.products.values()),
+        unchanged=everything.unchanged,
+        contradicted=everything.contradicted,
+        held_back=sum(report.held_back for report in reports),
+        failures=(*everything.failures, *failed),
+        settled=settled,
+        incomplete=tuple([completeness async for completeness in checker.incomplete()]),
+    )
+
+
+async def _jobs(pinwheel: Pinwheel, since: datetime | None, on_error: OnError) -> AsyncGenerator[Job, None]:
+    if since is not None:
+        found = pinwheel.jobs.list(from_timestamp=since, limit=PAGE_LIMIT).items(on_error=on_error)
+        async with aclosing(found) as jobs:
+            async for job in jobs:
+                yield job
+
+
+async def _sync_changed(
+    pinwheel: Pinwheel,
+    store: AnnouncementStore,
+    accounts: Mapping[str, None] | None,
+    *,
+    before: datetime,
+    max_removed: float | None,
+    clock: Clock,
+) -> SyncReport:
+    """Read what changed of some accounts, or of all; what may have changed unseen if it was read before a moment."""
+    plan = make_plan(
+        products=None,  # those of the copy
+        accounts=accounts,
+        ceiling=pinwheel.settings.concurrency,
+        recheck_after=clock.now() - before,
+        max_removed=max_removed,
+    )
+    run = Run(pinwheel, store, plan, None, clock=clock)
+    await run.run()
+    return run.counters.report()
+
+
+async def _fetch_missing(
+    fetcher: Fetcher, checker: CompletenessChecker, failures: tuple[SyncFailure, ...], began: datetime
+) -> tuple[int, int, list[SyncFailure]]:
+    """Read what lacks something that was announced, unless it was just read.
+
+    Returns:
+        How many were read, how many of them are settled since a reading before lacked the same, and what failed.
+    """
+    failed = {(failure.account_id, failure.product) for failure in failures}
+    lacking = [
+        Unit(completeness.account_id, completeness.product)
+        async for completeness in checker.incomplete()
+        if completeness.missing
+    ]
+    fetched, settled, found = 0, 0, list[SyncFailure]()
+    for unit in [unit for unit in lacking if unit not in failed]:
+        try:
+            fetched += await fetcher.refresh(unit, since=began)
+            settled += await checker.settle(unit)
+        except UnauthorizedError:
+            raise
+        except (ApiError, TransportError, DecodeError, CursorError, UnconfirmedRemovalError) as error:
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+            found.append(SyncFailure(account_id=unit.account_id, product=unit.product, error=error))
+    return fetched, settled, found

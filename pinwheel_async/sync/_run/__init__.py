@@ -1,0 +1,1 @@
+"""Engine of a sync run; nothing here knows SQL."""

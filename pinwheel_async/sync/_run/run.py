@@ -1,0 +1,483 @@
+"""Engine of a sync: a bounded pool of workers on one queue of units, every page into the sink as it arrives."""
+
+import asyncio
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from copy import copy
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
+
+from attrs import evolve
+
+from pinwheel_async._clock import Clock
+from pinwheel_async._core.convert import read_json
+from pinwheel_async.client import Pinwheel
+from pinwheel_async.errors import (
+    ClosedError,
+    DecodeError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    PinwheelError,
+    SinkError,
+    SupersededError,
+    UnauthorizedError,
+    UnconfirmedRemovalError,
+)
+from pinwheel_async.models.account import Account
+from pinwheel_async.products import Product
+from pinwheel_async.sync._page_formats import client_for, extra_workers
+from pinwheel_async.sync._report import Progress
+from pinwheel_async.sync._run.counters import Counters
+from pinwheel_async.sync._run.due import RefreshRule
+from pinwheel_async.sync._run.plan import Ids, Plan, chunks, from_day
+from pinwheel_async.sync._run.reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, contradiction, pages, read
+from pinwheel_async.sync._run.refusals import Refusals
+from pinwheel_async.sync._run.seen import SeenIds
+from pinwheel_async.sync._run.state import FailureLog, load_refetch, save_refetch
+from pinwheel_async.sync._run.work_queue import STOP_S, WorkQueue
+from pinwheel_async.sync._scope import Scope, claim
+from pinwheel_async.sync._sink import Batch, Checkpoint, Sink, Store
+
+# These end the run: no other account would fare better. Whatever else fails ends one product of one account; so does a
+# 403, unless there is nothing else (`refusals.py`).
+_FATAL = (UnauthorizedError, ClosedError, SinkError)
+
+_LISTED = re.compile(r"data\[(\d+)\]")
+"""Place of an account on its page."""
+
+_PROGRESS_EVERY_S = 1.0
+"""Seconds between two reports of progress while nothing is done."""
+
+_Checkpoints = Mapping[tuple[str, Product], Checkpoint]
+
+logger = logging.getLogger("pinwheel_async.sync")
+
+
+class Run:
+    """One run, from the first account to the last page."""
+
+    def __init__(
+        self,
+        pinwheel: Pinwheel,
+        sink: Sink,
+        plan: Plan,
+        on_progress: Callable[[Progress], object] | None,
+        *,
+        stop: asyncio.Event | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            pinwheel: An open client.
+            sink: An open sink.
+            plan: What to fetch.
+            on_progress: Called as things are done, and about once a second while nothing is.
+            stop: Ends the run when it is set.
+            clock: What time it is.
+        """
+        self.counters = Counters(plan.products, plan.accounts_total, on_progress, paused_s=lambda: pinwheel.paused_s)
+        self._given = pinwheel
+        self._pinwheel = client_for(pinwheel, sink)
+        self._sink = sink
+        self._store = sink if isinstance(sink, Store) else None
+        self._plan = plan
+        self._stop = stop
+        self._on_progress = on_progress is not None
+        self._clock = clock = clock or Clock()
+        self._now, self._sleep = clock.now, clock.sleep
+        self._rule = RefreshRule(
+            recheck_before=self._now() - plan.recheck_after, spread=plan.recheck_after / 7, now=self._now
+        )
+        self._refetches = self._store is not None and not plan.changed_only and not plan.retry_failed
+        self._failures = FailureLog(self._store, self._now)
+        self._refusals = Refusals(len(plan.products))
+        self._began = self._now()
+        self._wanted: frozenset[Unit] | None = None
+        """The only units to read; null for all."""
+        self._lists_whole = True
+        """Whether every account of the list could be read and stored, and the list did not contradict itself."""
+        self._pages_listed = 0
+        """Pages of the list of accounts since it was begun or begun again."""
+        self._queue = WorkQueue(plan.workers, extra_workers(sink))
+        if plan.dry_run:
+            self.counters.planned = Counter()
+
+    async def run(self) -> None:
+        """Fetch everything, or what can be fetched until the run is stopped.
+
+        Raises:
+            Exception: The first thing that ended the run, as it was raised.
+        """
+        await self._claim()
+        accounts = await self._load_state()
+        error: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._queue.work(), name=f"pinwheel-sync-{number}")
+                    for number in range(self._queue.workers)
+                ]
+                workers = [*tasks]
+                if self._on_progress:
+                    tasks.append(group.create_task(self._report_progress(), name="pinwheel-sync-progress"))
+                if self._stop is not None:
+                    tasks.append(group.create_task(self._stop_when_set(self._stop, workers), name="pinwheel-sync-stop"))
+                group.create_task(self._enqueue_accounts(accounts, tasks), name="pinwheel-sync-accounts")
+        except BaseExceptionGroup as failed:
+            # The first failure is the cause: because of it the group cancelled the other tasks. To stop is no failure.
+            error = next((cause for cause in failed.exceptions if not isinstance(cause, _StopError)), None)
+            self.counters.stopped = error is None
+        error = error or self._refusals.verdict()
+        await self._save_state(error)
+        if error is not None:
+            raise error
+
+    async def _stop_when_set(self, stop: asyncio.Event, workers: Sequence[asyncio.Task[None]]) -> None:
+        """End the run when it is told to stop."""
+        await stop.wait()
+        await self._queue.stop(workers)
+        raise _StopError
+
+    async def _report_progress(self) -> None:
+        """Report progress, also while nothing is done because the server asked to wait."""
+        while True:
+            await self._sleep(_PROGRESS_EVERY_S)
+            self.counters.report_progress()
+
+    async def _claim(self) -> None:
+        """Find out what the store holds, and plan for that.
+
+        Raises:
+            ConfigurationError: It holds something else than what is asked for.
+        """
+        if self._store is None:
+            return
+        plan = self._plan
+        wanted = Scope(
+            products=plan.products if plan.products_given else None,
+            from_pay_date=plan.from_pay_date,
+            from_start_date=plan.from_start_date,
+        )
+        scope = await claim(self._store, self._pinwheel.settings, wanted, keep=not plan.dry_run)
+        if scope.products is None:  # a new copy
+            wanted = evolve(wanted, products=plan.products)
+            scope = await claim(self._store, self._pinwheel.settings, wanted, keep=not plan.dry_run)
+        self._plan = evolve(
+            plan,
+            products=plan.products if plan.products_given else scope.products or plan.products,
+            from_pay_date=scope.first_day("paystubs", plan.from_pay_date),
+            from_start_date=scope.first_day("shifts", plan.from_start_date),
+        )
+        self.counters.set_products(self._plan.products)
+        # How far pages have to be decoded may depend on the copy.
+        self._pinwheel = client_for(self._given, self._sink)
+
+    async def _load_state(self) -> Ids | None:
+        """Load what earlier runs left; return the accounts to visit."""
+        if self._store is None:
+            return self._plan.accounts
+        await self._failures.load()
+        if self._refetches:
+            # Saved before anything is read: a run that is killed is gone on with by the next one, which reads nothing
+            # twice that this one has read.
+            began = await load_refetch(self._store, self._now()) or self._now()
+            self._rule = evolve(self._rule, forget_before=began)
+            if not self._plan.dry_run:
+                await save_refetch(self._store, began)
+        if not self._plan.retry_failed:
+            return self._plan.accounts
+        failed = sorted(self._failures.units)
+        self._wanted = frozenset(
+            Unit(account_id, kind) for account_id, kind in failed if kind != "accounts" and kind in self._plan.products
+        )
+        # An account that could not be read or stored is looked up again; not one of which not even the id is known.
+        accounts = dict.fromkeys(
+            account_id
+            for account_id, kind in failed
+            if account_id and (kind == "accounts" or kind in self._plan.products)
+        )
+        self.counters.accounts_total, self.counters.units_total = len(accounts), len(self._wanted)
+        return accounts
+
+    async def _save_state(self, error: BaseException | None) -> None:
+        """Save what the next run has to know; what ended this run goes before trouble with that."""
+        if self._store is None or self._plan.dry_run:
+            return
+        if error is not None:
+            with suppress(SinkError):
+                await self._failures.save(everything=True)
+            return
+        try:
+            # A run that was asked to stop ends, also if the store does not answer.
+            async with asyncio.timeout(STOP_S if self.counters.stopped else None):
+                await self._failures.save(everything=True)
+        except TimeoutError:
+            raise SinkError("failures were not saved", reason="the sink does not answer") from None
+        if self._refetches and not self.counters.stopped:
+            await save_refetch(self._store, None)
+
+    async def _enqueue_accounts(self, accounts: Ids | None, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Enqueue the units of every account, never many more than the workers are about to take."""
+        if accounts is None:
+            await self._list()
+        else:
+            async for ids in chunks(accounts, PAGE_LIMIT):
+                await self._enqueue_ids(ids)
+        self.counters.accounts_total = self.counters.accounts_seen
+        await self._queue.join()
+        for task in tasks:  # none of them ends by itself, and the group waits for all
+            task.cancel()
+
+    async def _list(self) -> None:
+        """List the accounts, and begin again if the cursor is refused: what was read by then is not due any more."""
+        for restarts in range(RESTARTS + 1):
+            self._pages_listed = 0
+            try:
+                await self._list_once()
+            except InvalidRequestError:
+                if self._store is None or not self._pages_listed or restarts == RESTARTS:
+                    raise
+                logger.warning("the list of accounts begins again", extra={"event": "sync_accounts_restarted"})
+                await self._queue.join()  # or units that wait or are being read would be due a second time
+                self.counters.list_restarted()
+            else:
+                return
+
+    async def _list_once(self) -> None:
+        """List the accounts, store them, and enqueue their units, page by page."""
+        odd: list[DecodeError] = []
+        nameless = 0
+        began = asked_at = self._now()
+        self._lists_whole = True
+        seen = SeenIds()
+        source = self._pinwheel.accounts.list(limit=PAGE_LIMIT)
+        async with aclosing(pages(source, on_error=odd.append)) as found:
+            async for page in found:
+                self.counters.request_planned("accounts")
+                if odd or contradiction("accounts", page, left_out=len(odd)):
+                    self._lists_whole = False
+                known = tuple([account for account in page.data if account.id])
+                if len(known) < len(page.data):
+                    logger.warning("accounts without an id are left out", extra={"event": "sync_account_without_id"})
+                erased = await self._erased([account.id for account in known])
+                known = tuple([account for account in known if account.id not in erased])
+                accounts: dict[str, Account | None] = {account.id: account for account in known}
+                seen.update(accounts)
+                for account_id in await self._fail_odd(odd):
+                    # Its products are read all the same: they may have nothing to do with what is odd.
+                    if account_id:
+                        accounts.setdefault(account_id, None)
+                    nameless += account_id is None
+                odd.clear()
+                await self._write(known, asked_at, first=not self._pages_listed, last=not page.next_cursor)
+                self._pages_listed += 1
+                checkpoints = await self._checkpoints([*accounts])
+                for account_id, account in accounts.items():
+                    self.counters.accounts_seen += 1
+                    for reading in self._due(account_id, account, checkpoints):
+                        await self._queue.put(partial(self._fetch, reading))
+                asked_at = self._now()
+        if not nameless:
+            self._failures.remove("", "accounts")
+        if self._lists_whole:
+            await self._find_gone(began, seen)
+
+    async def _fail_odd(self, odd: Sequence[DecodeError]) -> list[str | None]:
+        """Note accounts that were listed and cannot be read; return their ids, null where not even that can be."""
+        ids = [_listed_id(error) for error in odd]
+        erased = await self._erased([account_id for account_id in ids if account_id])
+        for account_id, error in zip(ids, odd, strict=True):
+            if account_id not in erased:
+                await self._fail_account(account_id, error)
+        return [account_id for account_id in ids if account_id not in erased]
+
+    async def _find_gone(self, began: datetime, seen: SeenIds) -> None:
+        """After a whole list of accounts, mark those that neither this one nor the one before named."""
+        if self._store is None or self._plan.dry_run:
+            return
+        missed: list[str] = []
+        after = ""
+        while ids := await self._store.account_ids(after):
+            missed += [account_id for account_id in ids if account_id not in seen]
+            after = ids[-1]
+        self.counters.gone = await self._store.miss_accounts(missed, began)
+        if self.counters.gone:
+            logger.warning(
+                "%d accounts are not listed any more", self.counters.gone, extra={"event": "sync_accounts_gone"}
+            )
+
+    async def _enqueue_ids(self, ids: Sequence[str]) -> None:
+        """Enqueue accounts that are given by id, those left out that were erased."""
+        erased = await self._erased(ids)
+        ids = [account_id for account_id in ids if account_id not in erased]
+        checkpoints = await self._checkpoints(ids)
+        for account_id in ids:
+            self.counters.accounts_seen += 1
+            if self._store is not None:
+                await self._queue.put(partial(self._look_up, account_id, checkpoints))
+                continue
+            for reading in self._due(account_id, None, checkpoints):
+                await self._queue.put(partial(self._fetch, reading))
+
+    async def _look_up(self, account_id: str, checkpoints: _Checkpoints) -> None:
+        """Get an account, store it, and enqueue its units: when its data last changed, only the account says."""
+        self.counters.request_planned("accounts")
+        account: Account | None = None
+        asked_at = self._now()
+        try:
+            account = await self._pinwheel.accounts.get(account_id)
+        except NotFoundError:
+            self._failures.remove(account_id, "accounts")
+            for unit in self._units(account_id):
+                self._failures.remove(*unit)
+                self._ended(unit, "missing")
+            return
+        except _FATAL:
+            raise
+        except DecodeError as error:
+            await self._fail_account(account_id, error)
+        except PinwheelError as error:
+            for unit in self._units(account_id):
+                await self._fail(unit, copy(error))  # each failure is given a note of its own
+            return
+        else:
+            await self._write((account,), asked_at, first=False, last=False)
+        for reading in self._due(account_id, account, checkpoints):
+            self._queue.push(partial(self._fetch, reading))
+
+    async def _erased(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return which of some accounts were erased, and count them."""
+        erased = frozenset[str]() if self._store is None or not ids else await self._store.erased(ids)
+        self.counters.accounts_erased += len(erased)
+        return erased
+
+    async def _checkpoints(self, ids: Sequence[str]) -> _Checkpoints:
+        return {} if self._store is None else await self._store.checkpoints(ids)
+
+    async def _write(self, accounts: tuple[Account, ...], asked_at: datetime, *, first: bool, last: bool) -> None:
+        """Store accounts; those that can never be stored are found by halves, and fail."""
+        if self._plan.dry_run:
+            return
+        asked = Checkpoint(begun_at=asked_at, reached="patch")
+        batch = Batch(kind="accounts", account_id=None, items=accounts, first=first, last=last, checkpoint=asked)
+        try:
+            await self._sink.write(batch)
+        except DecodeError as error:
+            if len(accounts) < 2:
+                await self._fail_account(accounts[0].id if accounts else None, error)
+                return
+            middle = len(accounts) // 2
+            await self._write(accounts[:middle], asked_at, first=first, last=False)
+            await self._write(accounts[middle:], asked_at, first=False, last=last)
+        else:
+            self.counters.page_stored(batch)
+            for account in accounts:
+                self._failures.remove(account.id, "accounts")
+
+    def _units(self, account_id: str) -> Iterator[Unit]:
+        """Yield the units of an account that the run is about."""
+        for product in self._plan.products:
+            unit = Unit(account_id, product)
+            if self._wanted is None or unit in self._wanted:
+                yield unit
+
+    def _due(self, account_id: str, account: Account | None, checkpoints: _Checkpoints) -> Iterator[Reading]:
+        """Yield what is to be read of an account, and count what is not."""
+        for unit in self._units(account_id):
+            reading = Reading(
+                unit=unit,
+                data_updated_at=getattr(account.data_updated_at, unit.product, None) if account else None,
+                from_day=from_day(self._plan, unit.product),
+                max_removed=self._plan.max_removed if self._store is not None else None,
+                checkpoint=self._rule.valid(checkpoints.get((account_id, unit.product))),
+            )
+            if self._wanted is None and not self._rule.is_due(reading):
+                self._failures.remove(*unit)
+                self._refusals.other_answer()
+                # After the list of accounts began again, what this run has read comes a second time.
+                if reading.checkpoint is None or reading.checkpoint.begun_at < self._began:
+                    contradicted = reading.checkpoint is not None and reading.checkpoint.misses > 0
+                    self.counters.unit_unchanged(unit, contradicted=contradicted)
+            elif self._plan.dry_run:
+                self.counters.unit_planned(unit)
+            else:
+                yield reading
+
+    async def _fetch(self, reading: Reading) -> None:
+        unit = reading.unit
+        self.counters.in_flight += 1
+        self.counters.resumed += reading.cursor(self._now()) is not None
+        try:
+            on_doubt = partial(self.counters.held_back, unit)
+            ended = await read(self._pinwheel, self._store_page, reading, clock=self._clock, on_doubt=on_doubt)
+        except UnconfirmedRemovalError as error:
+            await self._fail(unit, error)
+        except SupersededError:  # before `_FATAL`, as it is a SinkError; but the sink is well, and has what is newer
+            self.counters.unit_overtaken(unit)
+        except _FATAL:
+            raise
+        except PinwheelError as error:
+            await self._fail(unit, error)
+        else:
+            self._ended(unit, ended)
+        finally:
+            self.counters.in_flight -= 1
+
+    async def _store_page(self, batch: Batch) -> None:
+        """Store a page; meanwhile another worker may fetch."""
+        self.counters.in_flight -= 1
+        try:
+            async with self._queue.yield_slot(last=batch.last):
+                await self._sink.write(batch)
+                self.counters.page_stored(batch)
+        finally:
+            self.counters.in_flight += 1
+
+    def _ended(self, unit: Unit, how: Ended) -> None:
+        self._refusals.other_answer()
+        self.counters.unit_ended(unit, how)
+
+    async def _fail(self, unit: Unit, error: PinwheelError) -> None:
+        self._failures.add(*unit, error)
+        self.counters.unit_failed(unit, error)
+        if isinstance(error, ForbiddenError):
+            self._refusals.add(unit, error)
+            if (verdict := self._refusals.verdict(least=self._plan.workers)) is not None:
+                raise verdict
+        else:
+            self._refusals.other_answer()
+        await self._save_failures()
+
+    async def _fail_account(self, account_id: str | None, error: DecodeError) -> None:
+        self._lists_whole = False
+        logger.warning("an account cannot be read or stored", extra={"event": "sync_account_failed"})
+        self._failures.add(account_id or "", "accounts", error)
+        self.counters.account_failed(account_id, error)
+        await self._save_failures()
+
+    async def _save_failures(self) -> None:
+        if not self._plan.dry_run:
+            await self._failures.save()
+
+
+class _StopError(Exception):
+    """The run was asked to stop."""
+
+
+def _listed_id(error: DecodeError) -> str | None:
+    """Return the id of an account that was listed and cannot be read; None if the id is what is odd."""
+    place = _LISTED.match(error.paths[0]) if error.paths else None
+    answer = read_json(error.response.body) if error.response else None
+    if place is None or not isinstance(answer, dict):
+        return None
+    try:
+        account_id: object = cast("Any", answer)["data"][int(place[1])]["id"]
+    except (LookupError, TypeError):
+        return None
+    return account_id if isinstance(account_id, str) and account_id else None

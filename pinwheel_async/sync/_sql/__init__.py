@@ -1,0 +1,1 @@
+"""SQL sink: tables, rows, statements, and the writer process."""

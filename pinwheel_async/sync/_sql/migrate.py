@@ -1,0 +1,192 @@
+"""Migration: proves that tables are this library's own, makes them, or brings them up to date."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from attrs import frozen
+from sqlalchemy import Connection, Index, Table, bindparam, delete, insert, inspect, select, text
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateSchema, CreateTable, SetColumnComment, SetTableComment
+
+from pinwheel_async.errors import ConfigurationError, SinkError
+from pinwheel_async.sync._sql.database import limit_wait, lock
+from pinwheel_async.sync._sql.tables import ERASURE_KEY, VALUES, VERSION, Tables, tables_of
+from pinwheel_async.webhooks._inbox.sqlite_schema import APPLICATION_ID
+
+Step: TypeAlias = Callable[[Connection], object]
+
+SCHEMA_VERSION = 1
+"""Goes up when a table changes in a way that adding columns and indexes does not cover."""
+
+STEPS: Mapping[int, Step] = MappingProxyType({})
+"""For each version but the first one, what turns the tables of the version before into its own.
+
+A step runs before missing tables, columns and indexes are added, in the transaction that notes the new version.
+"""
+
+_NAMES = {
+    # SQLite takes no notice of case in names.
+    "sqlite": "SELECT lower(name) FROM sqlite_master WHERE type <> 'trigger' AND lower(name) IN :names",
+    # Whatever a name without a schema would mean, in any of the schemas where PostgreSQL looks for it.
+    "postgresql": """SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relname IN :names
+        AND CASE WHEN :schema <> '' THEN nspname = :schema ELSE pg_table_is_visible(pg_class.oid) END""",
+}
+"""Finds tables, views and indexes that have one of some names."""
+
+
+@frozen
+class Found:
+    """What is there of a copy."""
+
+    version: int | None
+    """The version of its tables; null if there is no copy."""
+    tables: tuple[Table, ...]
+    """Tables that are missing."""
+    columns: tuple[tuple[Table, str], ...]
+    """Columns that are missing in tables that are there."""
+    indexes: tuple[Index, ...]
+    """Indexes that are missing on tables that are there."""
+
+    def is_current(self, version: int = SCHEMA_VERSION) -> bool:
+        """Whether there is nothing to be done."""
+        return self.version == version and not (self.tables or self.columns or self.indexes)
+
+
+def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
+    """Look what is there of a copy, and prove that it is one; nothing is changed, and no lock is taken.
+
+    Args:
+        connection: In a transaction.
+        version: The newest version that is known.
+
+    Raises:
+        ConfigurationError: There are tables or indexes of our names that this library did not make, or it is an inbox.
+        SinkError: The tables are of a newer version than this library.
+    """
+    tables = tables_of(connection)
+    ours = _names(tables)
+    # Names first: what another process has made since then is in its version table, which is read after them.
+    query = text(_NAMES[connection.dialect.name]).bindparams(bindparam("names", expanding=True))
+    schema = {} if connection.dialect.name == "sqlite" else {"schema": tables.schema or ""}
+    there = {*connection.scalars(query, {"names": ours, **schema})}
+    version_table = tables[VERSION]
+    if version_table.name not in there and _is_inbox(connection):
+        raise ConfigurationError("the database is the inbox of a receiver: give the copy a file of its own")
+    number, made = _version(connection, version_table) if version_table.name in there else (None, frozenset[str]())
+    if foreign := sorted(there - made):
+        cure = "prefix" if connection.dialect.name == "sqlite" else "schema or a prefix"
+        raise ConfigurationError(
+            f"the database has {', '.join(foreign)}, which this library did not make: nothing was changed;"
+            f" give the copy a database of its own, or a {cure}"
+        )
+    if number is not None and number > version:
+        raise SinkError("", reason=f"its tables are of version {number}, and this library knows {version}")
+    known = tables.metadata.sorted_tables
+    present = [table for table in known if table.name in there]
+    columns, indexes = _columns(connection, present), _indexes(connection, present)
+    return Found(
+        number,
+        tuple([table for table in known if table.name not in there]),
+        tuple(
+            [
+                (table, column.name)
+                for table in present
+                for column in table.columns
+                if column.name not in columns[table.name]
+            ]
+        ),
+        tuple([index for table in present for index in table.indexes if index.name not in indexes]),
+    )
+
+
+def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Mapping[int, Step] = STEPS) -> None:
+    """Make the tables, bring them up to date, or leave them alone if they are: all or nothing, and one at a time.
+
+    Args:
+        connection: At the beginning of a transaction.
+        version: The version that the tables have to have.
+        steps: How to get there from earlier ones.
+
+    Raises:
+        ConfigurationError: There are tables of our names that this library did not make; nothing was changed.
+        SinkError: The tables are of a newer version than this library.
+    """
+    limit_wait(connection)
+    lock(connection)
+    found = find(connection, version=version)
+    if found.is_current(version):
+        return  # another process was first
+    if found.version is not None and found.version < version:
+        for number in range(found.version + 1, version + 1):
+            steps[number](connection)
+        found = find(connection, version=version)
+    tables = tables_of(connection)
+    if tables.schema is not None and not inspect(connection).has_schema(tables.schema):
+        connection.execute(CreateSchema(tables.schema))
+    for table in found.tables:
+        connection.execute(CreateTable(table))
+        if connection.dialect.supports_comments:  # SQLite has none
+            _comment(connection, table)
+    for table, name in found.columns:
+        _add_column(connection, table, name)
+    for index in (*found.indexes, *(index for table in found.tables for index in table.indexes)):
+        connection.execute(CreateIndex(index))
+    values = tables[VALUES]
+    if connection.scalar(select(values.c.key).where(values.c.key == ERASURE_KEY)) is None:
+        connection.execute(insert(values).values(key=ERASURE_KEY, value=secrets.token_bytes(32)))
+    connection.execute(delete(tables[VERSION]))
+    connection.execute(insert(tables[VERSION]).values(version=version, made=_names(tables)))
+
+
+def _comment(connection: Connection, table: Table) -> None:
+    if table.comment:
+        connection.execute(SetTableComment(table))
+    for column in table.columns:
+        if column.comment:
+            connection.execute(SetColumnComment(column))
+
+
+def _is_inbox(connection: Connection) -> bool:
+    return (
+        connection.dialect.name == "sqlite"
+        and connection.exec_driver_sql("PRAGMA application_id").scalar() == APPLICATION_ID
+    )
+
+
+def _names(tables: Tables) -> list[str]:
+    """Return the names of all tables and indexes."""
+    return [name for table in tables.metadata.sorted_tables for name in (table.name, *_index_names(table))]
+
+
+def _version(connection: Connection, table: Table) -> tuple[int | None, frozenset[str]]:
+    """Return the version of the tables, and the names of those that this library made; none if it is no such table."""
+    columns = _columns(connection, [table]).get(table.name, frozenset())
+    row = connection.execute(select(table)).one_or_none() if columns >= {*table.c.keys()} else None
+    return (None, frozenset()) if row is None else (row.version, frozenset(row.made))
+
+
+def _index_names(table: Table) -> list[str]:
+    return [str(index.name) for index in table.indexes]
+
+
+def _columns(connection: Connection, tables: list[Table]) -> Mapping[str, frozenset[str]]:
+    schema = tables_of(connection).schema
+    found = inspect(connection).get_multi_columns(schema, filter_names=[table.name for table in tables])
+    return {name: frozenset([column["name"] for column in columns]) for (_, name), columns in found.items()}
+
+
+def _indexes(connection: Connection, tables: list[Table]) -> frozenset[str | None]:
+    schema = tables_of(connection).schema
+    found = inspect(connection).get_multi_indexes(schema, filter_names=[table.name for table in tables])
+    return frozenset([index["name"] for indexes in found.values() for index in indexes])
+
+
+def _add_column(connection: Connection, table: Table, name: str) -> None:
+    """Add a column, null in all rows that are there, whatever it must be in a table that is made anew."""
+    column = table.c[name]._copy()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # there is no public way
+    column.nullable = True
+    of_table = connection.dialect.identifier_preparer.format_table(table)
+    definition = CreateColumn(column).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {of_table} ADD COLUMN {definition}")

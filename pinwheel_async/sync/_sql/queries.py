@@ -1,0 +1,420 @@
+"""Queries of `SqlSink` beside its writing: checkpoints, small values, announcements, and the removal of data.
+
+Each runs within a transaction of the caller's.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from hashlib import blake2b
+from itertools import groupby
+from typing import Any, cast
+
+import attrs
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    union,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import NullType
+
+from pinwheel_async.products import Product
+from pinwheel_async.sync._scope import AGES, Scope
+from pinwheel_async.sync._sink import DAYS, AnnouncedList, Announcement, Checkpoint, FailedProduct, Kind
+from pinwheel_async.sync._sql.database import lock
+from pinwheel_async.sync._sql.tables import (
+    ANNOUNCEMENTS,
+    CHANGES,
+    CHECKPOINTS,
+    END_USERS,
+    ERASURE_KEY,
+    ERASURES,
+    FAILURES,
+    HISTORY_SINCE,
+    METADATA,
+    SCOPE,
+    STORED,
+    VALUES,
+    tables_of,
+)
+from pinwheel_async.sync._sql.types import reader
+
+_AT_ONCE = 500
+"""Ids or keys of a query: each is a parameter, of which SQLite before 3.32 takes 999, and asyncpg 32,767."""
+
+_CHECKPOINT = [field.name for field in attrs.fields(Checkpoint) if field.name in CHECKPOINTS.c]
+
+
+def checkpoints(connection: Connection, account_ids: Sequence[str]) -> dict[tuple[str, Product], Checkpoint]:
+    """Return the checkpoints of some accounts."""
+    table = tables_of(connection)[CHECKPOINTS]
+    columns: list[Column[Any]] = [table.c[name] for name in _CHECKPOINT]
+    readers = [(at, make) for at, column in enumerate(columns) if (make := reader(column, connection.dialect))]
+    # As the driver gives them: a nightly run reads the checkpoints of all products of all accounts, and hardly more.
+    query = select(table.c.account_id, table.c.product, *[type_coerce(column, NullType()) for column in columns])
+    found: dict[tuple[str, Product], Checkpoint] = {}
+    for some in _portions(account_ids):
+        wanted = query.where(table.c.account_id.in_(some), table.c.reached.is_not(None))
+        rows: Any = connection.execute(wanted)
+        for account_id, product, *values in rows:
+            for at, make in readers:
+                if values[at] is not None:
+                    values[at] = make(values[at])
+            found[account_id, product] = Checkpoint(**dict(zip(_CHECKPOINT, values, strict=True)))
+    return found
+
+
+def load_scope(connection: Connection) -> Scope:
+    """Return whose data the copy holds, and what of it."""
+    row = connection.execute(select(tables_of(connection)[SCOPE])).mappings().one_or_none()
+    if row is None:
+        return Scope()
+    values: dict[str, Any] = {name: value for name, value in row.items() if name != "id"}
+    products = values.pop("products")
+    return Scope(**values, products=None if products is None else tuple(products))
+
+
+def save_scope(connection: Connection, scope: Scope) -> None:
+    """Keep whose data the copy holds, and what of it; under the lock of everything."""
+    table = tables_of(connection)[SCOPE]
+    connection.execute(delete(table))
+    connection.execute(insert(table).values(id=1, **attrs.asdict(scope, recurse=False)))
+
+
+def load(connection: Connection, key: str) -> bytes | None:
+    """Return a small value."""
+    table = tables_of(connection)[VALUES].c
+    value: bytes | None = connection.scalar(select(table.value).where(table.key == key))
+    return value
+
+
+def save(connection: Connection, key: str, value: bytes | None) -> None:
+    """Keep a small value; None removes it."""
+    table = tables_of(connection)[VALUES]
+    if value is None:
+        connection.execute(delete(table).where(table.c.key == key))
+    else:
+        into = _insert(connection, table).values(key=key, value=value)
+        connection.execute(into.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+
+def account_ids(connection: Connection, after: str, limit: int) -> list[str]:
+    """Return ids of accounts that are stored and not marked as deleted, in order."""
+    table = tables_of(connection).stored["accounts"].table.c
+    query = select(table.id).where(table.id > after, table.deleted_at.is_(None)).order_by(table.id).limit(limit)
+    return [*connection.scalars(query)]
+
+
+def miss_accounts(
+    connection: Connection,
+    account_ids: Sequence[str],
+    at: datetime,
+    note_gone: Callable[[Connection, Sequence[str]], object],
+) -> int:
+    """Note which accounts a whole list did not name; mark those that the one before did not name either.
+
+    Args:
+        connection: In a transaction.
+        account_ids: The accounts.
+        at: When the list was begun.
+        note_gone: Called with accounts before they are marked.
+    """
+    lock(connection, {("accounts", "")})  # pages of accounts that are being written come before
+    tables = tables_of(connection)
+    accounts, checkpoints = tables.stored["accounts"].table, tables[CHECKPOINTS]
+    asked = checkpoints.c
+    of_account = asked.product == "accounts"
+    missed = {*connection.scalars(select(asked.account_id).where(of_account, asked.misses > 0))}
+    gone, new = sorted(missed.intersection(account_ids)), sorted({*account_ids} - missed)
+    for ids, misses in ((sorted(missed), None), (new, 1)):
+        for some in _portions(ids):
+            connection.execute(update(checkpoints).where(of_account, asked.account_id.in_(some)).values(misses=misses))
+    for some in _portions(gone):
+        note_gone(connection, some)
+        marked = {"deleted_at": at, "changed_at": datetime.now(UTC)}
+        connection.execute(update(accounts).where(accounts.c.id.in_(some)).values(marked))
+    return len(gone)
+
+
+def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+
+
+def failures(connection: Connection) -> list[FailedProduct]:
+    """Return what failed and was not read since, by account and product."""
+    table = tables_of(connection)[FAILURES]
+    found = connection.execute(select(table).order_by(table.c.account_id, table.c.product))
+    return [FailedProduct(**cast("Any", row)) for row in found.mappings()]
+
+
+def add_failures(connection: Connection, failures: Sequence[FailedProduct]) -> None:
+    """Keep failures; attempts at the same add up."""
+    table = tables_of(connection)[FAILURES]
+    into = _insert(connection, table)
+    changes = {name: into.excluded[name] for name in ("error", "place", "last_at")}
+    changes["attempts"] = table.c.attempts + into.excluded.attempts
+    add = into.on_conflict_do_update(index_elements=["account_id", "product"], set_=changes)
+    # In one order, or two processes that keep the same ones would wait for each other.
+    ordered = sorted(failures, key=lambda failure: (failure.account_id, failure.product))
+    erased = erased_among(connection, [failure.account_id for failure in ordered])
+    kept = [attrs.asdict(failure) for failure in ordered if failure.account_id not in erased]
+    if kept:
+        connection.execute(add, kept)
+
+
+def remove_failures(connection: Connection, units: Sequence[tuple[str, Kind]]) -> None:
+    """Forget the failures of some accounts and products."""
+    table = tables_of(connection)[FAILURES]
+    mine = (table.c.account_id == bindparam("account"), table.c.product == bindparam("kind"))
+    connection.execute(delete(table).where(*mine), [{"account": account, "kind": kind} for account, kind in units])
+
+
+def announce(connection: Connection, announcement: Announcement) -> None:
+    """Keep an announcement, unless it is there, or its account was erased."""
+    if erased_among(connection, [announcement.account_id]):
+        return
+    into = _insert(connection, tables_of(connection)[ANNOUNCEMENTS]).values(**attrs.asdict(announcement, recurse=False))
+    connection.execute(into.on_conflict_do_nothing())
+
+
+def announced(connection: Connection, account_id: str, product: Product) -> list[Announcement]:
+    """Return what was announced of a product of an account, in order."""
+    table = tables_of(connection)[ANNOUNCEMENTS]
+    query = select(table).where(table.c.account_id == account_id, table.c.product == product)
+    found = connection.execute(query.order_by(table.c.announced_at, table.c.event_id))
+    return [announcement_of(row) for row in found.mappings()]
+
+
+def announced_units(connection: Connection, after: tuple[str, Product] | None, limit: int) -> list[tuple[str, Product]]:
+    """Return accounts and products with announcements, in order."""
+    table = tables_of(connection)[ANNOUNCEMENTS].c
+    unit = (table.account_id, table.product)
+    query = select(*unit).distinct().order_by(*unit).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*unit) > after)
+    return [(account_id, cast("Product", product)) for account_id, product in connection.execute(query)]
+
+
+def announced_lists(connection: Connection, after: tuple[str, Product] | None, limit: int) -> list[AnnouncedList]:
+    """Return lists with announcements in order: a few queries for all of them, since each costs a round trip."""
+    units = announced_units(connection, after, limit)
+    accounts = sorted({account_id for account_id, _ in units})
+    announcements = _announcements(connection, accounts)
+    # After the announcements, or what is announced and stored meanwhile would look missing.
+    products: dict[Product, None] = {product: None for _, product in units}
+    held = {product: _held(connection, product, accounts) for product in products}
+    return [
+        AnnouncedList(
+            account_id=account_id,
+            product=product,
+            announcements=announcements[account_id, product],
+            held=held[product].get(account_id, frozenset()),
+        )
+        for account_id, product in units
+    ]
+
+
+def remove_announcements(connection: Connection, event_ids: Sequence[str]) -> None:
+    """Forget some announcements."""
+    table = tables_of(connection)[ANNOUNCEMENTS]
+    for some in _portions(event_ids):
+        connection.execute(delete(table).where(table.c.event_id.in_(some)))
+
+
+def _announcements(
+    connection: Connection, accounts: Sequence[str]
+) -> Mapping[tuple[str, Product], Sequence[Announcement]]:
+    announcements = tables_of(connection)[ANNOUNCEMENTS]
+    table = announcements.c
+    query = select(announcements).where(table.account_id.in_(accounts)).order_by(table.announced_at, table.event_id)
+    found: defaultdict[tuple[str, Product], list[Announcement]] = defaultdict(list)
+    for row in connection.execute(query).mappings():
+        announcement = announcement_of(row)
+        found[announcement.account_id, announcement.product].append(announcement)
+    return found
+
+
+def _held(connection: Connection, product: Product, accounts: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    table = tables_of(connection).stored[product].table.c
+    query = select(table.account_id, table.id).where(table.account_id.in_(accounts))
+    if "deleted_at" in table:
+        query = query.where(table.deleted_at.is_(None))
+    rows = connection.execute(query.order_by(table.account_id))
+    return {account_id: frozenset([row[1] for row in some]) for account_id, some in groupby(rows, lambda row: row[0])}
+
+
+def load_all(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
+    """Return small values by key."""
+    found: dict[str, bytes] = {}
+    values = tables_of(connection)[VALUES]
+    for some in _portions(keys):
+        wanted = values.c.key.in_(some)
+        found |= {row.key: row.value for row in connection.execute(select(values).where(wanted))}
+    return found
+
+
+def save_all(connection: Connection, values: Mapping[str, bytes]) -> None:
+    """Keep small values."""
+    into = _insert(connection, tables_of(connection)[VALUES])
+    save = into.on_conflict_do_update(index_elements=["key"], set_={"value": into.excluded.value})
+    # In one order, or two processes that keep the same ones would wait for each other.
+    connection.execute(save, [{"key": key, "value": values[key]} for key in sorted(values)])
+
+
+def held(connection: Connection, account_id: str, product: Product) -> frozenset[str]:
+    """Return the ids of the objects that are stored, deleted ones left out."""
+    table = tables_of(connection).stored[product].table.c
+    query = select(table.id).where(table.account_id == account_id)
+    if "deleted_at" in table:
+        query = query.where(table.deleted_at.is_(None))
+    return frozenset(connection.scalars(query))
+
+
+def announcement_of(row: Mapping[Any, Any]) -> Announcement:
+    """Return the announcement of a row."""
+    fields: dict[str, Any] = {**row, "added": tuple(row["added"]), "deleted": tuple(row["deleted"])}
+    return Announcement(**fields)
+
+
+def set_history(connection: Connection, now: datetime, *, kept: bool) -> None:
+    """Note since when a history is kept, or drop it: one with a gap would say what is not true."""
+    if kept == (load(connection, HISTORY_SINCE) is not None):
+        return
+    lock(connection)
+    if kept:
+        save(connection, HISTORY_SINCE, now.isoformat().encode())
+    else:
+        save(connection, HISTORY_SINCE, None)
+        connection.execute(delete(tables_of(connection)[CHANGES]))
+
+
+def erasure_key(connection: Connection) -> bytes:
+    """Return the key under which the ids of erased accounts are hashed."""
+    return load(connection, ERASURE_KEY) or b""
+
+
+def erasure_hash(key: bytes, account_id: str) -> str:
+    """Return what stands for an erased account: who has the copy cannot read an id from it, and can look one up."""
+    return blake2b(account_id.encode(errors="surrogatepass"), key=key, digest_size=16).hexdigest()
+
+
+def erased_among(connection: Connection, account_ids: Sequence[str]) -> frozenset[str]:
+    """Return which of some accounts were erased."""
+    table = tables_of(connection)[ERASURES].c
+    key = erasure_key(connection)
+    ids = {erasure_hash(key, account_id): account_id for account_id in account_ids}
+    found: list[str] = []
+    for some in _portions([*ids]):
+        found += connection.scalars(select(table.hash).where(table.hash.in_(some)))
+    return frozenset([ids[number] for number in found])
+
+
+def remember_erasure(connection: Connection, account_id: str, now: datetime) -> None:
+    """Note that an account is erased, so that nothing of it is stored again."""
+    lock(connection)  # everything: pages that are being written come before, and are removed with the rest
+    into = _insert(connection, tables_of(connection)[ERASURES])
+    into = into.values(hash=erasure_hash(erasure_key(connection), account_id), erased_at=now)
+    connection.execute(into.on_conflict_do_nothing())
+
+
+def lift_erasure(connection: Connection, account_id: str) -> bool:
+    """Forget that an account was erased; return whether it was."""
+    lock(connection)
+    table = tables_of(connection)[ERASURES]
+    mine = table.c.hash == erasure_hash(erasure_key(connection), account_id)
+    return connection.execute(delete(table).where(mine)).rowcount > 0
+
+
+def overwrite_removed(connection: Connection) -> None:
+    """Let SQLite overwrite what this connection removes from now on; connections of the sink's own always do."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+
+
+def purge(connection: Connection, account_id: str, now: datetime) -> dict[str, int]:
+    """Remove every row of an account, and note that it is erased; return how many there were, by table."""
+    overwrite_removed(connection)
+    remember_erasure(connection, account_id, now)
+    return {
+        name: connection.execute(delete(table).where(mine)).rowcount
+        for name, table, mine in _rows_of(connection, account_id)
+    }
+
+
+def remains(connection: Connection, account_id: str) -> dict[str, int]:
+    """Count the rows of an account, by table."""
+    return {
+        name: connection.scalar(select(func.count()).select_from(table).where(mine)) or 0
+        for name, table, mine in _rows_of(connection, account_id)
+    }
+
+
+def purge_before(connection: Connection, day: date) -> dict[str, int]:
+    """Remove paystubs, shifts and tax forms from before a day for good; return how many rows there were, by table."""
+    overwrite_removed(connection)
+    lock(connection)
+    scope = load_scope(connection)
+    scope = attrs.evolve(scope, purged_before=max(day, scope.purged_before or day))
+    save_scope(connection, scope)
+    checkpoints = tables_of(connection)[CHECKPOINTS]
+    for product in DAYS:
+        # Their readings are of fewer days now: if older ones are wanted again, they are due.
+        first = scope.first_day(cast("Product", product))
+        shorter = or_(checkpoints.c.from_day.is_(None), checkpoints.c.from_day < first)
+        mine = (checkpoints.c.product == product, checkpoints.c.reached.is_not(None), shorter)
+        connection.execute(update(checkpoints).where(*mine).values(from_day=first))
+    tables = tables_of(connection)
+    removed: dict[str, int] = {}
+    for kind, age in AGES.items():
+        table = tables.stored[kind].table
+        old = table.c[age] < (day.year if kind == "tax_forms" else day)
+        keys_of_old = select(table.c.account_id, table.c.id).where(old)
+        images = tables[CHANGES]
+        is_of_old = tuple_(images.c.account_id, images.c.id).in_(keys_of_old)
+        value = images.c.image["row", age]
+        is_old = value.as_integer() < day.year if kind == "tax_forms" else value.as_string() < day.isoformat()
+        gone = connection.execute(delete(images).where(images.c.kind == kind, or_(is_old, is_of_old))).rowcount
+        removed[CHANGES.name] = removed.get(CHANGES.name, 0) + gone
+        for part in STORED[kind].parts:
+            lines = tables[part.table]
+            account, owner, _ = lines.primary_key
+            of_old = tuple_(account, owner).in_(keys_of_old)
+            removed[part.table.name] = connection.execute(delete(lines).where(of_old)).rowcount
+        removed[STORED[kind].table.name] = connection.execute(delete(table).where(old)).rowcount
+    return removed
+
+
+def accounts_of(connection: Connection, end_user_id: str) -> list[str]:
+    """Return the accounts that are, or ever were, of an end user."""
+    tables = tables_of(connection)
+    now, ever = tables.stored["accounts"].table.c, tables[END_USERS].c
+    of_now = select(now.id).where(now.end_user_id == end_user_id)
+    of_then = select(ever.account_id).where(ever.end_user_id == end_user_id)
+    return sorted(connection.scalars(union(of_now, of_then)))
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _rows_of(connection: Connection, account_id: str) -> Iterator[tuple[str, Table, ColumnElement[Any]]]:
+    """Yield every table that holds something of accounts, with its name and the condition for rows of this account."""
+    tables = tables_of(connection)
+    for original in METADATA.sorted_tables:
+        table = tables[original]
+        if original.name == "accounts":
+            yield original.name, table, table.c.id == account_id
+        elif "account_id" in table.c:
+            yield original.name, table, table.c.account_id == account_id

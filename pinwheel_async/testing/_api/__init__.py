@@ -1,0 +1,1 @@
+"""The API that the fake serves: route, validate, answer, break."""

@@ -1,0 +1,1 @@
+"""Control of the fake over HTTP: JSON endpoints, a page, and the stand-in for Link."""

@@ -1,0 +1,1 @@
+"""Webhooks that the fake sends, from the scenario to the wire."""

@@ -1,0 +1,1 @@
+"""Made-up data: people, companies, pay, and what clients created."""

@@ -1,0 +1,1 @@
+"""Inboxes: deliveries are stored before they are acknowledged."""

@@ -1,0 +1,1 @@
+"""Inbox in PostgreSQL, for receivers and workers on any number of machines."""

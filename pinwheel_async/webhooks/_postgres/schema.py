@@ -1,0 +1,163 @@
+"""Tables of the PostgreSQL inbox: their making, their version, and the row of terms that all processes share.
+
+A delivery stands in `pinwheel_inbox_deliveries` for as long as its id is known. Beside it there is a row in
+`pinwheel_inbox_queues` for each ordering key with something unfinished: its queue. **Whoever changes anything
+unfinished of an ordering key holds the row of its queue**, so every decision is made on committed facts, and there is
+no wake-up to lose. A claim writes this small row only, so a delivery is written twice in its life: when it comes and
+when it is done.
+"""
+
+import re
+from functools import lru_cache
+from hashlib import blake2b
+
+from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks._postgres.driver import Connection
+
+VERSION = 1
+"""Version of the tables that this code makes."""
+
+OLDEST = 1
+"""Oldest version of this code that may still use them. A step from one version to the next only adds what older code
+can overlook, so processes of both run side by side while a deploy rolls; what takes something away comes a release
+later, and raises this."""
+
+SEQS_PER_GROUP = 1024
+"""Numbers that are taken from the sequence at once, more than deliveries are stored by one statement: taking one for
+each costs the server as much as half an index."""
+
+_TABLES = f"""
+CREATE SEQUENCE pinwheel_inbox_seq INCREMENT BY {SEQS_PER_GROUP};
+CREATE SEQUENCE pinwheel_inbox_token;
+CREATE TABLE pinwheel_inbox_terms (
+    version int NOT NULL,
+    oldest int NOT NULL,
+    consumer text,
+    keep_bodies_s float8 NOT NULL DEFAULT 0,
+    remember_s float8 NOT NULL DEFAULT {30 * 86_400}
+);
+CREATE TABLE pinwheel_inbox_deliveries (
+    event_id text COLLATE "C" PRIMARY KEY,
+    seq bigint NOT NULL,
+    event text COLLATE "C" NOT NULL,
+    ordering_key text COLLATE "C" NOT NULL,
+    queue bigint NOT NULL,
+    received_at timestamptz NOT NULL,
+    signed_with text NOT NULL,
+    version text,
+    webhook_id text,
+    traceparent text,
+    state "char" NOT NULL DEFAULT 'w',
+    at timestamptz NOT NULL DEFAULT '-infinity',
+    attempts int NOT NULL DEFAULT 0,
+    interrupted int NOT NULL DEFAULT 0,
+    reason text,
+    progress bytea,
+    key_number int NOT NULL,
+    body bytea
+);
+COMMENT ON COLUMN pinwheel_inbox_deliveries.seq IS 'order of arrival';
+COMMENT ON COLUMN pinwheel_inbox_deliveries.queue IS 'hash of the ordering key';
+COMMENT ON COLUMN pinwheel_inbox_deliveries.state IS 'w unfinished, d done, x dead';
+COMMENT ON COLUMN pinwheel_inbox_deliveries.at IS 'unfinished: not before; done: since';
+COMMENT ON COLUMN pinwheel_inbox_deliveries.attempts IS 'ended attempts';
+CREATE INDEX ON pinwheel_inbox_deliveries (queue, seq) WHERE state = 'w';
+CREATE INDEX ON pinwheel_inbox_deliveries (seq) WHERE state = 'x';
+CREATE INDEX ON pinwheel_inbox_deliveries (at) WHERE state = 'd';
+CREATE INDEX ON pinwheel_inbox_deliveries (at) WHERE state = 'd' AND body IS NOT NULL;
+CREATE TABLE pinwheel_inbox_queues (
+    queue bigint PRIMARY KEY,
+    state "char" NOT NULL,
+    at timestamptz,
+    head bigint NOT NULL,
+    token bigint,
+    lapses int NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 0
+) WITH (
+    fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
+COMMENT ON COLUMN pinwheel_inbox_queues.state IS 'r ready, l due later, c claimed';
+COMMENT ON COLUMN pinwheel_inbox_queues.at IS 'later: when it is due; claimed: when the lease ends';
+COMMENT ON COLUMN pinwheel_inbox_queues.head IS 'seq of the delivery that is claimed, or is to be next';
+COMMENT ON COLUMN pinwheel_inbox_queues.lapses IS 'leases of the claimed one that have ended since its last mark';
+COMMENT ON COLUMN pinwheel_inbox_queues.version IS 'changes with everything but claims and leases';
+CREATE INDEX ON pinwheel_inbox_queues (head) WHERE state = 'r';
+CREATE INDEX ON pinwheel_inbox_queues (at) WHERE state = 'l';
+CREATE INDEX ON pinwheel_inbox_queues (at) WHERE state = 'c';
+CREATE TABLE pinwheel_inbox_values (
+    name text COLLATE "C" PRIMARY KEY, key_number int NOT NULL, value bytea NOT NULL
+);
+CREATE TABLE pinwheel_inbox_keys (number int PRIMARY KEY, proof bytea NOT NULL);
+CREATE TABLE pinwheel_inbox_readings (
+    at timestamptz NOT NULL, username text NOT NULL, event_id text COLLATE "C" NOT NULL
+);
+INSERT INTO pinwheel_inbox_terms (version, oldest) VALUES ({VERSION}, {OLDEST});
+"""
+
+_NAME = re.compile(r"\bpinwheel_inbox_[a-z]+\b")
+
+MIGRATION_WAIT_S = 2
+"""Seconds for which the making of tables waits for a lock at once: everybody who needs the same one waits behind it."""
+
+
+@lru_cache(maxsize=256)
+def qualified(statement: str, schema: str | None) -> str:
+    """Return a statement with the schema before the names of our tables and sequences."""
+    if schema is None:
+        return statement
+    quoted = schema.replace('"', '""')
+    return _NAME.sub(lambda match: f'"{quoted}".{match[0]}', statement)
+
+
+def queue_of(ordering_key: str) -> int:
+    """Return the number of the queue of an ordering key.
+
+    A hash, because that makes the index of the queues a third as large as with ids as text. Two accounts that shared a
+    queue would be handled one after another, and that is all; of a million, two do with a probability of one in 10^7.
+    """
+    digest = blake2b(ordering_key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+async def is_there(connection: Connection, schema: str | None) -> bool:
+    """Whether the tables are there."""
+    # Not to_regclass, which answers from a cache that does not know yet what was made while this one waited for a lock.
+    query = """
+        SELECT EXISTS (
+            SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relname = 'pinwheel_inbox_terms'
+                AND CASE $1 WHEN '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
+        )
+    """
+    found: bool = await connection.fetchval(query, schema or "")
+    return found
+
+
+async def make_tables(connection: Connection, schema: str | None) -> None:
+    """Make the tables, unless another process has by now."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S}s'")
+        # Nothing but the creation of the very same tables takes this lock.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", queue_of(f"inbox in schema {schema or ''}"))
+        if not await is_there(connection, schema):
+            if schema is not None:
+                quoted = schema.replace('"', '""')
+                await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{quoted}"')
+            await connection.execute(qualified(_TABLES, schema))
+
+
+async def check_version(connection: Connection, schema: str | None) -> None:
+    """Check that this code may use the tables.
+
+    Raises:
+        InboxError: They are for newer code only.
+    """
+    row = await connection.fetchrow(qualified("SELECT version, oldest FROM pinwheel_inbox_terms", schema))
+    if row is None:
+        raise InboxError("the tables of the inbox have lost their terms", reason="Damaged")
+    if row["oldest"] > VERSION:
+        raise InboxError(
+            f"the tables of the inbox are of version {row['version']}, and this library knows {VERSION}",
+            reason="NewerVersion",
+        )

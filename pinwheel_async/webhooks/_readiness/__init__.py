@@ -1,0 +1,1 @@
+"""Readiness: which products of an account have arrived, out of events."""

@@ -1,0 +1,1 @@
+"""Worker: claims deliveries from the inbox and runs the handlers."""

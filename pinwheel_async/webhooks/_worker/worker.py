@@ -1,0 +1,344 @@
+"""Worker: claims deliveries from the inbox and takes them through the handlers, accounts side by side."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from pinwheel_async._clock import Clock
+from pinwheel_async._core.retry import RetryPolicy
+from pinwheel_async.webhooks._inbox.base import Claim, Entry, Inbox
+from pinwheel_async.webhooks._router import Handler, Lease
+from pinwheel_async.webhooks._worker.dispatch import GRACE_S, Dispatcher, HandlerRun
+from pinwheel_async.webhooks._worker.in_flight import InFlight, InFlightSet, describe
+from pinwheel_async.webhooks._worker.retries import HandlerRetries, handler_keys
+from pinwheel_async.webhooks._worker.trouble import Trouble
+
+_log = logging.getLogger("pinwheel_async.webhooks")
+
+DEFAULT_RETRY = RetryPolicy(attempts=14, base_s=4.0, cap_s=7_200.0)
+"""Retry policy of handlers that have none: attempts that outlast an evening's outage of the user's own database.
+
+From the first to the last of 14 there are at least 3.1 hours; in one of a hundred cases less than 3.7, in one of ten
+less than 4.1, in half of them less than 4.7; at most 6.3. The second comes after two to four seconds.
+"""
+
+RETRY_INBOX_S = 1.0
+"""Seconds to wait after the inbox failed, before it is asked again; a full disk is not cured faster."""
+
+SUSPECT_AFTER = 2
+"""Interruptions after which a delivery runs alone: if the process ends once more, nothing else was the cause, and
+nothing else is interrupted. The first one may be an accident, and running alone holds up everybody."""
+
+MAX_INTERRUPTIONS = 5
+"""Interruptions after which a delivery is dead without another attempt; in the last three of them it ran alone. More
+than one of those, because a process may also be killed from outside."""
+
+GIVE_BACK_S = 2.0
+"""Seconds that the inbox has at a stop to take back what did not finish, besides the grace of handlers. Several times
+what a slow disk takes for a flush."""
+
+MAX_REASON = 4_000
+"""Characters of the reason of a delivery, at most: of two or three handlers, and the beginning of more."""
+
+IDLE_S = 5.0
+"""Seconds after which an idle worker claims even if it was not notified: another process may have stored something."""
+
+
+SLOW_S = 2.0
+"""Seconds after which a delivery whose handlers still run no longer counts in *concurrency*: so long does a crowd of
+accounts whose handlers hang hold up the others. Longer than handlers take that only write to a database."""
+
+MOST_SLOW = 10
+"""How many times *concurrency* deliveries run at most, with slow and stuck ones: memory and connections have an end."""
+
+
+class Worker:
+    """Claims deliveries under leases and marks them done, failed or dead.
+
+    Deliveries of an account come one after another in order of arrival; up to *concurrency* accounts are worked on
+    side by side, not counting slow ones, so a stuck, failing or slow handler of one account delays no other account.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        dispatcher: Dispatcher,
+        *,
+        concurrency: int = 16,
+        lease_s: float = 15.0,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        clock: Clock | None = None,
+    ) -> None:
+        self._inbox = inbox
+        self._dispatcher = dispatcher
+        self._concurrency = concurrency
+        self._lease_s = lease_s
+        self._retry = retry
+        self._clock = clock or Clock()
+        self._in_flight = InFlightSet(self._handle)
+        self._handlers: dict[str, Handler[Any]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pause: asyncio.Task[None] | None = None
+        self._trouble = Trouble()
+        self._lease_trouble = Trouble()
+        self._stopping = False
+        self._closing = False
+        """Whether a stop waits no longer, so that what cannot be marked at once is left to its lease."""
+        self._is_full = False
+        """Whether nothing is claimed because too many handlers do not end."""
+        self._alone = False
+        """Whether deliveries are claimed one by one, each when nothing else is in flight."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it claims and keeps leases, and has not been stopped."""
+        return bool(self._tasks) and not self._stopping and not any(task.done() for task in self._tasks)
+
+    @property
+    def stuck(self) -> int:
+        """How many handlers go on although they were cancelled."""
+        return len(self._dispatcher.stuck)
+
+    def start(self) -> None:
+        """Begin to claim."""
+        self._stopping = self._closing = self._alone = False
+        self._handlers = handler_keys(self._dispatcher.router.handlers())
+        self._in_flight = InFlightSet(self._handle)  # a new set, because its event belongs to the running event loop
+        self._tasks = [
+            asyncio.create_task(self._run(), name="pinwheel worker"),
+            asyncio.create_task(self._keep_leases(), name="pinwheel leases"),
+        ]
+
+    async def stop(self, shutdown_timeout_s: float) -> None:
+        """Claim nothing more, let running handlers finish for so many seconds, give the rest back to the inbox."""
+        if not self._tasks:
+            return
+        self._stopping = True
+        self._in_flight.wake()
+        if self._pause is not None:
+            self._pause.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(shutdown_timeout_s):
+                await asyncio.wait(self._tasks[:1])
+                await self._in_flight.all_finished()
+        self._closing = True
+        for _ in range(2):  # again if the inbox hangs: what it does not take back is left to its lease
+            for in_flight in self._in_flight:
+                in_flight.task.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S + GIVE_BACK_S):
+                    await self._in_flight.all_finished()
+        left, self._tasks = self._tasks, []
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        self._dispatcher.let_go()
+
+    async def _run(self) -> None:
+        """Claim until stopped; log whatever the inbox raises, wait, and try again."""
+        while not self._stopping:
+            try:
+                await self._claim()
+            except Exception as error:  # noqa: BLE001  # if this task ended, nothing would be handled
+                if self._trouble.is_news(describe(error), self._clock.monotonic()):
+                    _log.error("the inbox failed, trying again every %g s: %s", RETRY_INBOX_S, describe(error))
+                await self._pause_for(self._sleep(RETRY_INBOX_S))
+            else:
+                if self._trouble.end():
+                    _log.warning("the inbox works again")
+
+    async def _claim(self) -> None:
+        now = self._clock.monotonic()
+        slow, next_began_at = self._in_flight.slow(now - SLOW_S)
+        free = self._free_places(slow)
+        if free <= 0:
+            await self._change(SLOW_S if next_began_at is None else next_began_at + SLOW_S - now)
+            return
+        if self._alone:
+            if not self._is_idle():
+                await self._change(SLOW_S)
+                return
+            free = 1
+        ends_at = now + self._lease_s  # counted from before the claim, so that it is no later than the inbox's
+        claims = await self._inbox.claim(free, lease_s=self._lease_s)
+        new = [claim for claim in claims if not self._in_flight.renew(claim, ends_at)]
+        suspects = [claim for claim in new if SUSPECT_AFTER <= claim.interrupted < MAX_INTERRUPTIONS]
+        if suspects and (len(new) > 1 or not self._is_idle()):
+            # Given back before the others begin: if one of these ends the process, the suspects are not claimed.
+            # One that cannot be given back is left to its lease.
+            await asyncio.gather(*[self._inbox.release(claim) for claim in suspects], return_exceptions=True)
+            new = [claim for claim in new if claim not in suspects]
+        elif suspects:
+            event_id, interrupted = suspects[0].delivery.event_id, suspects[0].interrupted
+            _log.warning("event %s runs alone: the process ended %d times while it ran", event_id, interrupted)
+        self._alone = bool(suspects)
+        for claim in new:
+            self._in_flight.add(claim, Lease(ends_at=ends_at, monotonic=self._clock.monotonic))
+        if not claims:
+            await self._pause_for(self._inbox.wait(IDLE_S))
+
+    def _free_places(self, slow: int) -> int:
+        """Return how many more deliveries may be claimed while so many are slow."""
+        # While a delivery waits for its mark, which takes as long as a flush to the disk, handlers of another may run.
+        # But no more than *concurrency* wait for marks, or they would pile up before a slow disk.
+        free = min(self._concurrency - self._in_flight.running, 2 * self._concurrency - len(self._in_flight)) + slow
+        unheld = self.stuck - self._dispatcher.held
+        left = MOST_SLOW * self._concurrency - self._in_flight.running - unheld
+        if left <= 0 and not self._is_full:
+            number = self._in_flight.running + unheld
+            _log.error("nothing more is claimed until some end: %d handlers are slow or stuck", number)
+        self._is_full = left <= 0
+        return min(free, left)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is in flight but what waits for a stuck handler, perhaps for ever."""
+        return len(self._in_flight) <= self._dispatcher.held
+
+    async def _change(self, timeout_s: float) -> None:
+        """Wait until what is in flight changes, or for so many seconds: a handler that gets stuck wakes nobody."""
+        timer = self._clock.call_later(timeout_s, self._in_flight.wake)
+        try:
+            await self._in_flight.change()
+        finally:
+            timer.cancel()
+
+    async def _pause_for(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, but no longer than until the worker is stopped."""
+        self._pause = asyncio.create_task(waiting, name="pinwheel pause")
+        if self._stopping:
+            self._pause.cancel()
+        await asyncio.wait({self._pause})
+        if not self._pause.cancelled():
+            self._pause.result()
+
+    async def _handle(self, in_flight: InFlight) -> None:
+        """Take one delivery through its handlers and mark it; cancelled, give it back."""
+        if self._stopping:
+            await self._inbox.release(in_flight.claim)
+            return
+        delivery, run = in_flight.claim.delivery, HandlerRun()
+        retries = HandlerRetries(self._handlers, in_flight.claim.progress)
+        if retries.missing:
+            _log.warning("event %s is replayed without: %s", delivery.event_id, ", ".join(retries.missing))
+        if in_flight.claim.interrupted >= MAX_INTERRUPTIONS:
+            run.problems = (f"the process ended {in_flight.claim.interrupted} times while it ran",)
+            await self._record(in_flight, run, retries)
+            return
+        try:
+            await self._dispatcher.run(
+                delivery,
+                delivery.body,
+                delivery.version,
+                attempt=in_flight.claim.attempt,
+                token=in_flight.claim.token,
+                lease=in_flight.lease,
+                skip=retries.skip,
+                into=run,
+            )
+        except asyncio.CancelledError:
+            if run.is_held:
+                raise  # left to its lease, the longest that the account can still wait for the handler
+            if not run.is_over:
+                retries.record_returned(run)
+                await self._inbox.release(in_flight.claim, progress=retries.dump() if run.returned else None)
+                raise
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not bring the delivery back for ever
+            run = HandlerRun((f"(delivery): {type(error).__name__}",))
+        self._in_flight.end_handling(in_flight)
+        await self._record(in_flight, run, retries)
+
+    async def _record(self, in_flight: InFlight, run: HandlerRun, retries: HandlerRetries) -> None:
+        """Mark a delivery as done, as failed until its next attempt, or as dead."""
+        delivery, attempt = in_flight.claim.delivery, in_flight.claim.attempt
+        retry_in_s = retries.record(run, default=self._retry, random=self._clock.random())
+        if retry_in_s is None and run.ok and not retries.given_up:
+            await self._mark(in_flight, self._inbox.done)
+            return
+        failures = {failure.handler: failure.reason for failure in run.failures} | retries.given_up
+        reason = "; ".join([*run.problems, *[f"{handler.name}: {why}" for handler, why in failures.items()]])[
+            :MAX_REASON
+        ]
+        if retry_in_s is None:
+            self._dispatcher.counters.add_dead(delivery.event)
+            _log.error("event %s (%s) is dead after attempt %d: %s", delivery.event_id, delivery.event, attempt, reason)
+            retries.reset()
+        progress = retries.dump()
+        marked = await self._mark(
+            in_flight,
+            lambda claim: self._inbox.fail(claim, reason=reason, retry_in_s=retry_in_s, progress=progress),
+        )
+        if marked and retry_in_s is None:
+            await self._dispatcher.tell(self._dispatcher.router.death_callbacks(), _dead(in_flight.claim, reason))
+
+    async def _mark(self, in_flight: InFlight, mark: Callable[[Claim], Awaitable[bool]]) -> bool:
+        """Mark; while the inbox fails, try again: the outcome is known here only, and would be lost with this task."""
+        failed = False
+        claim = None
+        while claim is not in_flight.claim:  # it has changed if the lease ended meanwhile and this worker claimed again
+            claim = in_flight.claim
+            try:
+                if await mark(claim):
+                    return True
+            except Exception as error:
+                if self._closing:
+                    raise
+                if not failed:
+                    _log.error("event %s is not marked yet: %s", claim.delivery.event_id, describe(error))
+                failed = True
+                await self._sleep(RETRY_INBOX_S)
+                claim = None
+        _log.warning("event %s was handled after its lease was lost", in_flight.event_id)
+        return False
+
+    async def _keep_leases(self) -> None:
+        """Extend the leases of deliveries in flight; cancel those that were lost, because another worker has them."""
+        while True:
+            await self._sleep(self._lease_s / 3)  # an extension that fails has a second try before the lease ends
+            keeping = [self._keep(in_flight, in_flight.claim) for in_flight in self._in_flight]
+            failed = [why for why in await asyncio.gather(*keeping) if why is not None]
+            if not failed:
+                self._lease_trouble.end()
+            elif self._lease_trouble.is_news(failed[0], self._clock.monotonic()):
+                _log.warning("%d leases are not renewed: %s", len(failed), failed[0])
+
+    async def _keep(self, in_flight: InFlight, claim: Claim) -> str | None:
+        """Extend a lease; return why that could not be asked for."""
+        ends_at = self._clock.monotonic() + self._lease_s
+        try:
+            kept = await self._inbox.extend(claim, lease_s=self._lease_s)
+        except Exception as error:  # noqa: BLE001  # the lease may still hold; the marks are fenced in any case
+            return describe(error)
+        if in_flight.claim is not claim:
+            return None
+        if kept:
+            in_flight.lease.ends_at = ends_at
+        elif not in_flight.handled:
+            _log.warning("the lease of event %s is lost", claim.delivery.event_id)
+            in_flight.lease.taken = True
+            in_flight.task.cancel()
+        return None
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep by the clock that was given, which may be a fake one."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_later(seconds, lambda: None if over.done() else over.set_result(None))
+        try:
+            await over
+        finally:
+            timer.cancel()
+
+
+def _dead(claim: Claim, reason: str) -> Entry:
+    delivery = claim.delivery
+    return Entry(
+        event_id=delivery.event_id,
+        event=delivery.event,
+        ordering_key=delivery.ordering_key,
+        state="dead",
+        attempts=claim.attempt,
+        received_at=delivery.received_at.timestamp(),
+        reason=reason,
+        interrupted=claim.interrupted,
+    )

@@ -1,0 +1,213 @@
+"""Whose tables are touched: only those that this library made, and only where something is missing."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from pinwheel_async import ConfigurationError, SinkError
+from pinwheel_async.models import Paystub
+from pinwheel_async.sync import METADATA, SqlSink, export, purge, status
+from pinwheel_async.sync._sql import database as database_module
+
+NAMES = sorted({name for table in METADATA.sorted_tables for name in (table.name, *[i.name for i in table.indexes])})
+"""Every name that a copy takes."""
+
+SCHEMA = {
+    "sqlite": "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2",
+    "postgresql": """SELECT c.relname, c.relkind, a.attname, a.atttypid, a.attnotnull
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND NOT a.attisdropped
+        ORDER BY 1, 2, 3""",
+}
+"""Shows everything that a database is made of."""
+
+
+async def execute(engine: AsyncEngine, *statements: str) -> None:
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+
+async def schema(engine: AsyncEngine) -> list[Any]:
+    async with engine.connect() as connection:
+        return [tuple(row) for row in await connection.execute(text(SCHEMA[engine.dialect.name]))]
+
+
+async def open_and_close(place: Any, **options: Any) -> None:
+    sink = SqlSink(place, **options)
+    await sink.open()
+    await sink.close(complete=True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TABLE {} (id integer PRIMARY KEY, plan text)", "CREATE VIEW {} AS SELECT 1 AS id"],
+    ids=["table", "view"],
+)
+async def test_tables_of_an_application(database: str, engine: AsyncEngine, statement: str, tmp_path: Path):
+    """A table or view of one of our names that we did not make is refused and named, and nothing is changed."""
+    for name in NAMES:
+        await execute(engine, statement.format(name))
+        before = await schema(engine)
+
+        for refused in (
+            open_and_close(database),
+            open_and_close(engine),
+            status(database),
+            export(database, tmp_path / "out"),
+            purge(database, account_id="a"),
+        ):
+            with pytest.raises(ConfigurationError, match=f"the database has {name}, .* nothing was changed; .* prefix"):
+                await refused
+
+        assert before == await schema(engine)
+        await execute(engine, f"DROP {statement.split()[1]} {name}")
+
+
+async def test_names_in_capitals(url: str):
+    """SQLite takes no notice of case in names, so neither does the proof."""
+    engine = create_async_engine(url)
+    await execute(engine, "CREATE TABLE Accounts (id integer)")
+    await engine.dispose()
+
+    with pytest.raises(ConfigurationError, match="the database has accounts"):
+        await open_and_close(url)
+
+
+async def test_a_table_of_another_schema(postgres: str):
+    """On PostgreSQL a table counts wherever its bare name is looked for, not only where new tables are made."""
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+    await execute(engine, "CREATE TABLE shifts (id integer)", "CREATE SCHEMA payroll")
+    await engine.dispose()
+    path = {"server_settings": {"search_path": "payroll, public"}}
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"), connect_args=path)
+
+    with pytest.raises(ConfigurationError, match="the database has shifts"):
+        await open_and_close(engine)
+    await engine.dispose()
+
+
+async def test_a_refused_file_stays_as_it_is(url: str):
+    """A SQLite file that is refused keeps every byte, that of its kind of journal included."""
+    path = Path(url.partition("///")[2])
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE accounts (id integer)")
+    connection.close()
+    before = path.read_bytes()
+
+    with pytest.raises(ConfigurationError):
+        await open_and_close(url)
+
+    assert before == path.read_bytes()
+
+
+async def test_other_tables_beside_the_copy(database: str, engine: AsyncEngine):
+    """Tables of an application with names of their own stand beside those of a copy."""
+    await execute(engine, "CREATE TABLE users (id integer)")
+
+    await open_and_close(database)
+
+    assert (await status(database)).accounts == 0
+
+
+async def test_a_table_of_a_later_version(database: str, engine: AsyncEngine):
+    """A copy that gets a new table with a later version does not take an application's table of that name for it."""
+    await open_and_close(database)
+    async with engine.begin() as connection:
+        # As an earlier version would have left it, which knew no tax forms.
+        made = [name for name in NAMES if not name.startswith("tax_forms")]
+        await connection.execute(METADATA.tables["pinwheel_schema"].update().values(made=made))
+        await connection.execute(text("DROP TABLE tax_forms"))
+        await connection.execute(text("CREATE TABLE tax_forms (id integer)"))
+    before = await schema(engine)
+
+    with pytest.raises(ConfigurationError, match="the database has tax_forms"):
+        await open_and_close(database)
+
+    assert before == await schema(engine)
+
+
+async def test_a_missing_index_is_made(database: str, engine: AsyncEngine):
+    """A database of an earlier version gets the indexes that it lacks, on tables that are there, too."""
+    await open_and_close(database)
+    before = await schema(engine)
+    await execute(engine, "DROP INDEX paystubs_by_pay_date")
+
+    await open_and_close(database)
+
+    assert before == await schema(engine)
+
+
+async def test_an_added_column_may_be_null(database: str, engine: AsyncEngine):
+    """A column that is added to a table with rows is null in them, also if it must not be in a new table."""
+    await open_and_close(database)
+    await execute(
+        engine,
+        "INSERT INTO pinwheel_announcements VALUES "
+        "('e', 'x', 'a', 'shifts', '2026-01-01T00:00:00+00:00', '2026-01-01T00:00:00+00:00', 1, '[]', '[]', false)",
+        "ALTER TABLE pinwheel_announcements DROP COLUMN final",
+    )
+
+    await open_and_close(database)
+
+    async with engine.connect() as connection:
+        assert [*await connection.scalars(text("SELECT final FROM pinwheel_announcements"))] == [None]
+
+
+async def test_opening_waits_for_nobody(database: str, engine: AsyncEngine):
+    """Where nothing is missing, a sink opens while somebody else's transaction goes on, whatever that has locked."""
+    await open_and_close(database)
+    async with engine.connect() as other:
+        locked = "BEGIN IMMEDIATE" if engine.dialect.name == "sqlite" else "LOCK TABLE accounts IN EXCLUSIVE MODE"
+        await other.exec_driver_sql(locked)
+        if engine.dialect.name == "postgresql":
+            await other.run_sync(database_module.lock)
+
+        async with asyncio.timeout(20):
+            await open_and_close(database)
+
+
+async def test_a_change_does_not_wait_for_ever(postgres: str, monkeypatch: pytest.MonkeyPatch):
+    """Where tables have to be changed behind a transaction that does not end, the sink gives up and says why."""
+    monkeypatch.setattr(database_module, "_LOCK_S", 1)
+    await open_and_close(postgres)
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+    await execute(engine, "ALTER TABLE accounts DROP COLUMN platform_id")
+
+    async with engine.connect() as other:
+        await other.execute(text("SELECT count(*) FROM accounts"))
+        with pytest.raises(SinkError, match="LockNotAvailableError: a transaction of somebody else"):
+            await open_and_close(postgres)
+    await engine.dispose()
+
+
+async def test_two_sinks_at_once(database: str):
+    """Sinks that are opened at once in an empty database make the tables once."""
+    await asyncio.gather(*[open_and_close(database) for _ in range(4)])
+
+    assert (await status(database)).accounts == 0
+
+
+async def test_comments(postgres: str):
+    """PostgreSQL says what a table of data is, which columns are minor units, and what those of the sink's own mean."""
+    await open_and_close(postgres)
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.connect() as connection:
+        comment = await connection.scalar(text("SELECT obj_description('paystubs'::regclass)"))
+        rows = await connection.execute(
+            text(
+                "SELECT column_name, col_description('paystubs'::regclass, ordinal_position) FROM"
+                " information_schema.columns WHERE table_name = 'paystubs'"
+            )
+        )
+        columns = {row[0]: row[1] for row in rows}
+    await engine.dispose()
+
+    assert comment == Paystub.__doc__
+    assert columns["net_pay_amount"] == "Minor units of the currency, such as cents"
+    assert all(columns[name] for name in ("deleted_at", "raw", "first_seen_at", "changed_at", "digest"))
