@@ -1,12 +1,10 @@
-"""The README is true: its Python runs, its commands are the gate's, its tree of errors is the library's."""
+"""README: its Python runs, its commands are the gate's; and what chapters of the manual list is the library's."""
 
-import ast
 import asyncio
 import inspect
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,8 @@ from pinwheel_async import Pinwheel, errors, settings
 from pinwheel_async.testing import FakePinwheel
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pinwheel_async"
+PAGES = PACKAGE / "docs" / "pages"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
@@ -22,27 +22,38 @@ SHELL = [line for language, code in BLOCKS if language == "sh" for line in code.
 
 
 @pytest.fixture
-async def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
-    """What the README says that there is: a secret, an account, an open client. The sandbox is a fake."""
+async def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[FakePinwheel]:
+    """What the README says that there is: a secret in the environment. The sandbox is a fake."""
     monkeypatch.chdir(tmp_path)
     async with FakePinwheel(accounts=3) as fake:
         monkeypatch.setitem(settings.BASE_URLS, "sandbox", fake.base_url)
         monkeypatch.setenv(settings.SECRET_VARIABLE, fake.api_secret)
-        async with Pinwheel() as pinwheel:
-            account_id = next(fake.world.account_ids())
-            yield {"api_secret": fake.api_secret, "account_id": account_id, "pinwheel": pinwheel, "__name__": "readme"}
+        yield fake
 
 
-async def test_python(names: dict[str, Any]) -> None:
-    """Every Python block runs, one after the other, as in one session."""
-    for number, code in enumerate(PYTHON, 1):
-        run = eval if "asyncio.run(" not in code else _in_thread  # a program has a loop of its own
-        compiled = compile(code, f"README block {number}", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        result = run(compiled, names)
-        if inspect.isawaitable(result):
-            await result
+@pytest.mark.parametrize("number", range(1, 4))
+async def test_python(sandbox: FakePinwheel, number: int) -> None:
+    """Each of the three programs runs by itself, in a thread, as it has an event loop of its own."""
+    compiled = compile(PYTHON[number - 1], f"README program {number}", "exec")
+    await asyncio.to_thread(eval, compiled, {"__name__": "readme"})
 
-    assert len(PYTHON) > 10
+
+def test_three_programs():
+    """There are three programs, so that each of them is run."""
+    assert len(PYTHON) == 3
+
+
+def test_length():
+    """The README stays under 300 lines: chapters stand in the manual."""
+    assert README.count("\n") < 300
+
+
+def test_every_page_is_named():
+    """Every page of the manual that is written by hand is in the table of contents, as a file to be read."""
+    found = PAGES.rglob("*.md")
+    pages = {path.relative_to(ROOT).as_posix() for path in found if path.name != "index.md"}
+
+    assert [] == sorted(page for page in pages if f"({page})" not in README)
 
 
 def test_commands_in_the_gate():
@@ -62,30 +73,47 @@ def test_extras():
     assert set(re.findall(r"'\.\[(\w+)\]'", README)) <= declared
 
 
+def test_benchmarks():
+    """README and manual have the same table of benchmarks, between the marks where the benchmarks put it."""
+    marks = re.compile("<!-- benchmarks: begin -->\n.*<!-- benchmarks: end -->\n", re.DOTALL)
+
+    assert marks.findall(README) == marks.findall(_page("explanation/performance")) != []
+
+
 def test_error_tree():
-    """The tree of errors is that of the library, and every public error stands in it."""
+    """The tree of errors in the manual is that of the library, and every public error stands in it."""
+    page = _page("how-to/errors")
     tree = inspect.cleandoc(errors.__doc__ or "").split("```")[1]
 
-    assert [] == [line for line in tree.splitlines() if line not in README]
+    assert [] == [line for line in tree.splitlines() if line not in page]
     assert [] == [name for name in pinwheel_async.__all__ if name.endswith("Error") and name not in tree]
 
 
 def test_groups():
-    """Every group of endpoints is named."""
+    """Every group of endpoints is named in the first steps."""
+    page = _page("tutorial/first-steps")
     groups = [name for name, hint in Pinwheel.__annotations__.items() if str(hint).strip("'\"").endswith("Endpoints")]
 
-    assert [] == [name for name in groups if f"`{name}`" not in README]
+    assert [] == [name for name in groups if f"`{name}`" not in page]
 
 
 def test_defaults():
-    """The table of settings has the defaults of the client."""
-    defaults = {name: one.default for name, one in inspect.signature(Pinwheel).parameters.items()}
-    found = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", README, re.MULTILINE))
+    """The table of settings in the chapter about retries has the defaults of the client."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(Pinwheel).parameters.items()}
+    found = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", _page("explanation/guarantees"), re.MULTILINE))
 
     assert {"timeout_s", "attempt_timeout_s", "concurrency", "requests_per_s"} <= set(found)
     assert [] == [
         name for name, shown in found.items() if (None if shown == "none" else float(shown)) != defaults.get(name)
     ]
+
+
+def test_map():
+    """Every folder of the package, and every file at its top, is in the map with what it is for."""
+    folders = {file.parent.relative_to(PACKAGE).as_posix() + "/" for file in PACKAGE.rglob("__init__.py")} - {"./"}
+    files = {file.name for file in PACKAGE.glob("*.py") if not file.stem.startswith("__")}
+
+    assert folders | files == set(_map())
 
 
 def test_links():
@@ -95,5 +123,16 @@ def test_links():
     assert [] == [target for target in targets if not (ROOT / target).exists()]
 
 
-def _in_thread(code: Any, names: dict[str, Any]) -> Awaitable[None]:
-    return asyncio.to_thread(eval, code, names)
+def _map() -> list[str]:
+    """Return the paths of the map of the package, those of folders with a slash at the end."""
+    (tree,) = [code for language, code in BLOCKS if language == "text" and code.startswith("pinwheel_async/\n")]
+    paths: list[str] = []
+    for line in tree.splitlines()[1:]:
+        branch, name = re.fullmatch(r"([│ ]  )?[├└]─ (\S+) +\S.*", line).groups()  # type: ignore[union-attr]  # or it fails
+        above = next(path for path in reversed(paths) if path.count("/") == 1) if branch else ""
+        paths.append(above + name)
+    return paths
+
+
+def _page(name: str) -> str:
+    return (PAGES / f"{name}.md").read_text(encoding="utf-8")
