@@ -1,7 +1,8 @@
 """Webhook receivers to compare, each a server in a process of its own, and deliveries signed as each wants them.
 
 All read the raw body, verify its signature, decode it, run one async handler that does nothing, and answer 200. They
-are set up as their documentation does it: aiogram and slack-bolt answer first and run the handler in a task.
+are set up as their documentation does it: aiogram and slack-bolt answer first and run the handler in a task. One of
+ours has a handler that waits for the event loop once, as every real handler does.
 """
 
 import asyncio
@@ -17,30 +18,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from _bench import event_body
 from aiohttp import web
 
 SECRET = "c2VjcmV0LW9mLWEtYmVuY2htYXJr"
 PATH = "/webhooks/pinwheel"
+WAITING = "/waiting"
 TOKEN = "1:AAAA"
 
 _numbers = itertools.count(1)
-
-
-def _pinwheel(number: int) -> bytes:
-    payload = {
-        "id": "5a0c1b52-7d3e-4c55-8f41-2b9d3f6a7c01",
-        "name": "income",
-        "timestamp": "2026-03-17T15:05:03.000001+00:00",
-        "outcome": "success",
-        "error_code": None,
-        "error_type": None,
-        "link_token_id": "9c2f4e8a-1b3d-4f60-9a7e-6d5c4b3a2f02",
-        "params": {},
-        "account_id": f"e7d1a3b5-2c4f-4e68-8b9a-{number % 500:012d}",
-        "end_user_id": "usr_42",
-    }
-    event_id = f"{os.getpid():08x}-8f0b-4a0e-9a53-{number:012d}"
-    return json.dumps({"event_id": event_id, "event": "income.added", "payload": payload}).encode()
 
 
 def _update(number: int) -> bytes:
@@ -76,12 +62,12 @@ def signed(name: str) -> bytes:
         body = _mention(number)
         headers = {"X-Slack-Request-Timestamp": now, "X-Slack-Signature": "v0=" + _hex(b"v0:%b:%b" % (stamp, body))}
     elif name.startswith("FastAPI"):
-        body = _pinwheel(number)
+        body = event_body(number)
         mac = hmac.new(base64.b64decode(SECRET), b"msg_%d.%b.%b" % (number, stamp, body), hashlib.sha256).digest()
         headers = {"webhook-id": f"msg_{number}", "webhook-timestamp": now}
         headers["webhook-signature"] = "v1," + base64.b64encode(mac).decode()
     else:
-        body = _pinwheel(number)
+        body = event_body(number)
         headers = {"x-timestamp": now, "x-pinwheel-signature": "v2=" + _hex(b"v2:%b:%b" % (stamp, body))}
         headers |= {"pinwheel-version": "2025-07-08", "x-pinwheel-webhook-id": "8a1f9f0e-3a55-4f6e-9c1e-1f1d5a0c7b10"}
     fields = {"Host": "localhost", "Content-Type": "application/json", "Content-Length": str(len(body))} | headers
@@ -106,7 +92,7 @@ async def _bare(_: Path) -> int:
     return await _on_port(app)
 
 
-def _ours(inbox: Callable[[Path], Any]) -> Callable[[Path], Awaitable[int]]:
+def _ours(inbox: Callable[[Path], Any], *, waits: bool = False) -> Callable[[Path], Awaitable[int]]:
     async def start(directory: Path) -> int:
         from pinwheel_async.events import IncomeAdded  # noqa: PLC0415  # each process imports its own contender
         from pinwheel_async.webhooks import Router, webhook_app  # noqa: PLC0415
@@ -114,11 +100,19 @@ def _ours(inbox: Callable[[Path], Any]) -> Callable[[Path], Awaitable[int]]:
         router = Router()
 
         @router.on(IncomeAdded)
-        async def on_income(event: IncomeAdded) -> None:
-            pass
+        async def on_income(_: IncomeAdded) -> None:
+            if waits:
+                await asyncio.sleep(0)
+
+        store = inbox(directory)
+
+        async def waiting(_: web.Request) -> web.Response:
+            counts = await store.counts()
+            return web.json_response(counts.waiting + counts.claimed)
 
         app = web.Application()
-        app.add_subapp(PATH, webhook_app(router, secrets=[SECRET], inbox=inbox(directory)))
+        app.add_subapp(PATH, webhook_app(router, secrets=[SECRET], inbox=store))
+        app.router.add_get(WAITING, waiting)  # the health is shared for a second, and too coarse for turns this short
         return await _on_port(app)
 
     return start
@@ -214,6 +208,7 @@ CONTENDERS: dict[str, Callable[[Path], Awaitable[int]]] = {
     "pinwheel_async, no inbox": _ours(lambda _: None),
     "pinwheel_async, memory inbox": _ours(_memory),
     "pinwheel_async, SQLite inbox, FULL": _ours(_sqlite),
+    "pinwheel_async, SQLite inbox, handler waits": _ours(_sqlite, waits=True),
     "FastAPI, verifier, uvicorn": _fastapi,
     "aiogram": _aiogram,
     "slack-bolt": _slack,

@@ -1,24 +1,24 @@
-"""A server that is never the bottleneck: canned answers from a bare asyncio protocol, in a process of its own.
+"""HTTP server of canned answers: a bare asyncio protocol in a process of its own, so that it is never the bottleneck.
 
-It speaks as much HTTP/1.1 as the clients here need: keep-alive, GET without body, pipelining. It gives what it is told
-to, by target, and else the same answer for every account, the page of paystubs in two halves, so that clients have to
+It speaks as much HTTP/1.1 as the clients here need: keep-alive, GET without body, pipelining. It answers by target what
+it was given, or else the same for every account, with the page of paystubs in two halves, so that clients have to
 follow a cursor.
 """
 
 import asyncio
+import json
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from _bench import page, paystubs
+from _bench import page, paystubs, shifts
 
-from pinwheel_async._core.convert import encode
-from pinwheel_async._core.fields import Model
-from pinwheel_async.models import DirectDepositAllocations, Employment, Identity, Income
+from pinwheel_async._core.converter import encode
+from pinwheel_async._core.model import Model
+from pinwheel_async.models import Account, DirectDepositAllocations, Employment, Identity, Income
 from pinwheel_async.testing import make
 
 CURSOR = "b3BhcXVl"
@@ -29,17 +29,14 @@ REQUESTS = len(PRODUCTS) + 1
 
 
 @contextmanager
-def static_server(answers: Mapping[str, bytes] | None = None) -> Iterator[str]:
+def static_server(accounts: int = 0) -> Iterator[str]:
     """Start the server on another core than this process, which keeps the first one; yield its base URL."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[:1])
-    command = [sys.executable, str(Path(__file__)), str(cores[-1])]
+    command = [sys.executable, str(Path(__file__)), str(cores[-1]), str(accounts)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        assert server.stdin is not None
         assert server.stdout is not None
-        pickle.dump(answers or {}, server.stdin)
-        server.stdin.flush()
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
     finally:
         server.terminate()
@@ -60,9 +57,22 @@ def _same_for_all() -> dict[bytes, bytes]:
         "income": _object(Income),
         "employment": _object(Employment),
         "direct_deposit_allocations": _object(DirectDepositAllocations),
+        "shifts": page(shifts(10)),
         "paystubs": page(made[:10], CURSOR),
         f"cursor={CURSOR}": page(made[10:]),
     }
+    return _whole(bodies)
+
+
+def _lists(accounts: int) -> dict[bytes, bytes]:
+    """Return the list of the accounts by the cursor of each page, which is the number of its first account."""
+    account = json.loads(encode(make(Account), nulls=True))
+    account["data_updated_at"] = dict.fromkeys(account["data_updated_at"] or {}, "2026-03-17T15:05:02.118402+00:00")
+    ids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(accounts)]
+    bodies: dict[str, bytes] = {}
+    for first in range(0, accounts, 100):
+        items = [account | {"id": account_id} for account_id in ids[first : first + 100]]
+        bodies[str(first)] = page(items, str(first + 100) if first + 100 < accounts else None)
     return _whole(bodies)
 
 
@@ -72,7 +82,7 @@ def _object(kind: type[Model]) -> bytes:
 
 
 class _Server(asyncio.Protocol):
-    by_target: Mapping[bytes, bytes] = {}
+    lists: Mapping[bytes, bytes] = {}
     by_end = _same_for_all()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -83,7 +93,12 @@ class _Server(asyncio.Protocol):
         *requests, self.rest = (self.rest + data).split(b"\r\n\r\n")
         for request in requests:
             target = request.split(b" ", 2)[1]
-            self.transport.write(self.by_target.get(target) or self.by_end[_end(target)])  # type: ignore[attr-defined]
+            path, _, query = target.partition(b"?")
+            if path.endswith(b"/accounts"):
+                answer = self.lists[query.partition(b"cursor=")[2] or b"0"]
+            else:
+                answer = self.by_end[_end(target)]
+            self.transport.write(answer)  # type: ignore[attr-defined]
 
 
 def _end(target: bytes) -> bytes:
@@ -92,7 +107,7 @@ def _end(target: bytes) -> bytes:
 
 async def _serve() -> None:
     loop = asyncio.get_running_loop()
-    _Server.by_target = _whole(pickle.load(sys.stdin.buffer))  # from our own parent
+    _Server.lists = _lists(int(sys.argv[2]))
     server = await loop.create_server(_Server, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     # The parent holds the other end of stdin: when it is gone, so are we.

@@ -1,159 +1,237 @@
-"""How many requests per second does one client process make, with 64 in flight?
+"""Benchmark of the client: CPU time of a request, with 64 in flight, beside the same loop by hand.
 
-Each contender reads the same accounts: identity, income, employment, direct deposit setup and two pages of paystubs,
-29 kB in six requests, and keeps it until the account is read; 64 workers share one iterator. The server is a process
-of its own on another core, bare enough never to be the bottleneck. Contenders take turns; the ratios are of CPU time
-per request (user and system of the client process), which is what one core can do, and they hardly move when the
-machine is busy elsewhere.
+"By hand" is what one would write without a library: aiohttp, and a msgspec decoder for each answer into attrs classes
+with the same fields; no checks, no retries, no limits. In each job both run the same loop over the same accounts: one
+small document; five endpoints of which paystubs have two pages, each page let go before the next one is fetched; the
+same by item; and a `sync` without a sink, beside the loop by page. The server is a process of its own on another core,
+bare enough never to be the bottleneck. Contenders take turns; times are CPU time of the process of the client.
 
-The floor is aiohttp and orjson by hand: bytes to dicts, no checks, no retries, no types. Stainless is the runtime of
-the SDK generated for Finch (on httpx, its default), pointed at the same server and given the same fields to fill.
-Targets: at least 0.75 of the floor's requests per second, and at least 10 times those of Stainless.
+Beside them, on the five endpoints: aiohttp with bytes and with orjson, httpx with orjson, and the Stainless SDK that is
+generated for Finch, pointed at the same server and given the same fields to fill.
 
-    pip install '.[bench]' && python benchmarks/bench_client.py
+Targets, in µs over by hand: document 8, five endpoints 20, by item 23, `sync` 40.
+
+    pip install '.[bench]' && python -m benchmarks client
 """
 
 import asyncio
 import gc
-import statistics
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from random import Random
-from time import perf_counter, process_time
-from typing import Any
+from time import process_time
+from typing import Any, cast
 
 import aiohttp
+import httpx
+import msgspec
 import orjson
-from _bench import ratio, show
+from _bench import Nowhere, report
 from _peers import stainless_model
 from _static import CURSOR, PRODUCTS, REQUESTS, static_server
 from finch import AsyncFinch
 from pydantic import create_model
 
 from pinwheel_async import Pinwheel
+from pinwheel_async._core.convert import Envelope
 from pinwheel_async._core.page import RefreshableMeta, RefreshablePaginationMeta
 from pinwheel_async.models import DirectDepositAllocations, Employment, Identity, Income, Paystub
+from pinwheel_async.sync import sync
 
 IN_FLIGHT = 64
+"""The client's default of `concurrency`."""
+
 ROUNDS = 9
-ACCOUNTS = {"aiohttp, bytes": 320, "aiohttp + orjson, dicts": 320, "pinwheel_async": 320, "Stainless on httpx": 64}
+"""Odd, so that the median is a measured round."""
 
-Read = Callable[[str], Awaitable[list[Any]]]
+ACCOUNTS = 192
+"""Accounts of a turn where each takes six requests, three for each worker; slow peers have one for each."""
 
+KINDS = (Identity, Income, Employment, DirectDepositAllocations)
+OURS, HAND = "pinwheel_async", "by hand"
+HEADERS = {"x-api-secret": "secret", "Pinwheel-Version": "2025-07-08", "Accept": "application/json"}
 
-async def _aiohttp(stack: AsyncExitStack, base_url: str, decode: Callable[[bytes], Any] | None) -> Read:
-    connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
-    session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-    headers = {"x-api-secret": "secret", "Pinwheel-Version": "2025-07-08", "Accept": "application/json"}
-
-    async def get(target: str) -> Any:
-        async with session.get(base_url + target, headers=headers) as response:
-            body = await response.read()
-            return decode(body) if decode else body
-
-    async def read(account_id: str) -> list[Any]:
-        answers = [await get(f"/v1/accounts/{account_id}/{product}") for product in PRODUCTS]
-        cursor = answers[-1]["meta"]["next_cursor"] if decode else CURSOR
-        return [*answers, await get(f"/v1/accounts/{account_id}/paystubs?cursor={cursor}")]
-
-    return read
+Read = Callable[[str], Awaitable[object]]
+Job = Callable[[int], Awaitable[object]]
 
 
-async def _ours(stack: AsyncExitStack, base_url: str) -> Read:
-    pinwheel = await stack.enter_async_context(Pinwheel("secret", base_url=base_url, concurrency=IN_FLIGHT))
+class ByHand:
+    """What one would write without a library."""
 
-    async def read(account_id: str) -> list[Any]:
-        return [
-            await pinwheel.identity.get(account_id),
-            await pinwheel.income.get(account_id),
-            await pinwheel.employment.get(account_id),
-            await pinwheel.direct_deposit_allocations.get(account_id),
-            [one async for one in pinwheel.paystubs.list(account_id)],
-        ]
+    def __init__(self, session: aiohttp.ClientSession, base_url: str) -> None:
+        self._session = session
+        self._base_url = base_url
+        self._decoders = {
+            name: msgspec.json.Decoder(cast("Any", Envelope)[kind, RefreshableMeta])
+            for name, kind in zip(PRODUCTS, KINDS, strict=False)
+        }
+        self._page = msgspec.json.Decoder(cast("Any", Envelope)[tuple[Paystub, ...], RefreshablePaginationMeta])
 
-    return read
+    async def body(self, target: str) -> bytes:
+        async with self._session.get(self._base_url + target, headers=HEADERS) as response:
+            response.raise_for_status()
+            return await response.read()
+
+    async def get(self, account_id: str, name: str) -> Any:
+        return self._decoders[name].decode(await self.body(f"/v1/accounts/{account_id}/{name}")).data
+
+    async def pages(self, account_id: str) -> AsyncIterator[Any]:
+        target = f"/v1/accounts/{account_id}/paystubs"
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._page.decode(await self.body(f"{target}?cursor={cursor}" if cursor else target))
+            cursor = page.meta.next_cursor
+            yield page
+            del page
 
 
-async def _stainless(stack: AsyncExitStack, base_url: str) -> Read:
+def _hand_jobs(client: ByHand) -> dict[str, Read]:
+    async def by_page(account_id: str) -> None:
+        for name in PRODUCTS[:-1]:
+            await client.get(account_id, name)
+        async for page in client.pages(account_id):
+            del page
+
+    async def by_item(account_id: str) -> None:
+        for name in PRODUCTS[:-1]:
+            await client.get(account_id, name)
+        async for page in client.pages(account_id):
+            for _ in page.data:
+                pass
+            del page
+
+    return {"document": lambda account_id: client.get(account_id, "income"), "page": by_page, "item": by_item}
+
+
+def _our_jobs(pinwheel: Pinwheel) -> dict[str, Read]:
+    async def documents(account_id: str) -> None:
+        await pinwheel.identity.get(account_id)
+        await pinwheel.income.get(account_id)
+        await pinwheel.employment.get(account_id)
+        await pinwheel.direct_deposit_allocations.get(account_id)
+
+    async def by_page(account_id: str) -> None:
+        await documents(account_id)
+        async for page in pinwheel.paystubs.list(account_id).pages():
+            del page
+
+    async def by_item(account_id: str) -> None:
+        await documents(account_id)
+        async for _ in pinwheel.paystubs.list(account_id):
+            pass
+
+    return {"document": pinwheel.income.get, "page": by_page, "item": by_item}
+
+
+def _each(read: Read) -> Job:
+    """Read accounts with 64 workers on one iterator."""
+
+    async def job(accounts: int) -> None:
+        ids: Iterator[str] = (f"account-{number}" for number in range(accounts))
+
+        async def work() -> None:
+            for account_id in ids:
+                await read(account_id)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(IN_FLIGHT):
+                group.create_task(work())
+
+    return job
+
+
+def _sync(pinwheel: Pinwheel) -> Job:
+    async def job(accounts: int) -> None:
+        ids = [f"account-{number}" for number in range(accounts)]
+        report = await sync(pinwheel, Nowhere(), accounts=ids, products=PRODUCTS)
+        assert report.ok
+
+    return job
+
+
+async def _peers(stack: AsyncExitStack, base_url: str, session: aiohttp.ClientSession) -> dict[str, Read]:
+    hand = ByHand(session, base_url)
+    limits = httpx.Limits(max_connections=IN_FLIGHT)
+    fetcher = await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, headers=HEADERS, limits=limits))
+    finch = await stack.enter_async_context(AsyncFinch(access_token="secret", base_url=base_url, max_retries=0))
     base = stainless_model(Income).__base__
 
     def envelope(data: object, meta: object) -> type:
         return create_model("Envelope", __base__=base, data=(data, ...), meta=(stainless_model(meta), ...))
 
-    kinds = dict(zip(PRODUCTS, (Identity, Income, Employment, DirectDepositAllocations), strict=False))
-    models = {name: envelope(stainless_model(kind), RefreshableMeta) for name, kind in kinds.items()}
-    paystub_page = envelope(list[stainless_model(Paystub)], RefreshablePaginationMeta)
-    finch = await stack.enter_async_context(AsyncFinch(access_token="secret", base_url=base_url, max_retries=0))
+    models = {
+        name: envelope(stainless_model(kind), RefreshableMeta) for name, kind in zip(PRODUCTS, KINDS, strict=False)
+    }
+    models["paystubs"] = envelope(list[stainless_model(Paystub)], RefreshablePaginationMeta)
 
-    async def read(account_id: str) -> list[Any]:
-        ones = [await finch.get(f"/v1/accounts/{account_id}/{name}", cast_to=model) for name, model in models.items()]
-        first = await finch.get(f"/v1/accounts/{account_id}/paystubs", cast_to=paystub_page)
-        target = f"/v1/accounts/{account_id}/paystubs?cursor={first.meta.next_cursor}"
-        return [*ones, first, await finch.get(target, cast_to=paystub_page)]
+    def reader(get: Callable[[str], Awaitable[object]]) -> Read:
+        async def read(account_id: str) -> None:
+            for name in PRODUCTS:
+                await get(f"/v1/accounts/{account_id}/{name}")
+            await get(f"/v1/accounts/{account_id}/paystubs?cursor={CURSOR}")
 
-    return read
+        return read
+
+    async def dicts(target: str) -> object:
+        return orjson.loads(await hand.body(target))
+
+    async def by_httpx(target: str) -> object:
+        return orjson.loads((await fetcher.get(target)).content)
+
+    async def by_stainless(target: str) -> object:
+        name = target.partition("?")[0].rpartition("/")[2]
+        return await finch.get(target, cast_to=models[name])
+
+    return {
+        "aiohttp, bytes": reader(hand.body),
+        "aiohttp + orjson, dicts": reader(dicts),
+        "httpx + orjson, dicts": reader(by_httpx),
+        "Stainless on httpx": reader(by_stainless),
+    }
 
 
-async def _run(read: Read, accounts: int) -> None:
-    ids: Iterator[str] = (f"account-{number}" for number in range(accounts))
+async def _measure(jobs: Mapping[str, Job], requests: int, few: Mapping[str, int]) -> dict[str, list[float]]:
+    figures: dict[str, list[float]] = {name: [] for name in jobs}
+    order, rng = list(jobs), Random(0)
+    for _ in range(ROUNDS):
+        rng.shuffle(order)
+        for name in order:
+            accounts = few.get(name, ACCOUNTS * REQUESTS // requests)
+            await jobs[name](IN_FLIGHT)  # opens the connections that were idle for too long during the others' turns
+            gc.collect()
+            began = process_time()
+            await jobs[name](accounts)
+            figures[name].append((process_time() - began) / (accounts * requests) * 1e6)
+    return figures
 
-    async def work() -> None:
-        for account_id in ids:
-            await read(account_id)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(IN_FLIGHT):
-            group.create_task(work())
-
-
-async def _measure(base_url: str) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+async def _run(base_url: str) -> None:
     async with AsyncExitStack() as stack:
-        readers = {
-            "aiohttp, bytes": await _aiohttp(stack, base_url, None),
-            "aiohttp + orjson, dicts": await _aiohttp(stack, base_url, orjson.loads),
-            "pinwheel_async": await _ours(stack, base_url),
-            "Stainless on httpx": await _stainless(stack, base_url),
-        }
-        for name, read in readers.items():
-            await _run(read, ACCOUNTS[name])
-        wall: dict[str, list[float]] = {name: [] for name in readers}
-        cpu: dict[str, list[float]] = {name: [] for name in readers}
-        order, rng = list(readers), Random(0)
-        for _ in range(ROUNDS):
-            rng.shuffle(order)
-            for name in order:
-                gc.collect()
-                began, began_cpu = perf_counter(), process_time()
-                await _run(readers[name], ACCOUNTS[name])
-                requests = ACCOUNTS[name] * REQUESTS
-                wall[name].append((perf_counter() - began) / requests)
-                cpu[name].append((process_time() - began_cpu) / requests)
-        return wall, cpu
+        connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        pinwheel = await stack.enter_async_context(Pinwheel("secret", base_url=base_url, concurrency=IN_FLIGHT))
+        hand, ours = _hand_jobs(ByHand(session, base_url)), _our_jobs(pinwheel)
+        peers = {name: _each(read) for name, read in (await _peers(stack, base_url, session)).items()}
+        slow = {"httpx + orjson, dicts": IN_FLIGHT, "Stainless on httpx": IN_FLIGHT}
+        for title, requests, jobs, target in (
+            ("A small document", 1, {HAND: _each(hand["document"]), OURS: _each(ours["document"])}, 8),
+            ("Five endpoints, by page", REQUESTS, {HAND: _each(hand["page"]), OURS: _each(ours["page"])}, 20),
+            ("Five endpoints, by item", REQUESTS, {HAND: _each(hand["item"]), OURS: _each(ours["item"])}, 23),
+            ("sync without a sink", REQUESTS, {HAND: _each(hand["page"]), f"{OURS}.sync": _sync(pinwheel)}, 40),
+            ("Five endpoints, beside peers", REQUESTS, peers | {OURS: _each(ours["item"])}, None),
+        ):
+            figures = await _measure(jobs, requests, slow)
+            floor = HAND if HAND in jobs else "aiohttp, bytes"
+            over = [a - b for a, b in zip([*figures.values()][-1], figures[floor], strict=True)]
+            over_floor = sorted(over)[len(over) // 2]
+            facts = {} if target is None else {"target": {"over_by_hand": target}}
+            report(title, "CPU µs a request", figures, floor, over_by_hand=round(over_floor, 1), **facts)
 
 
 def main() -> None:
-    """Run the rounds and print the table."""
+    """Run the rounds and print the tables."""
     with static_server() as base_url:
-        wall, cpu = asyncio.run(_measure(base_url))
-    floor = "aiohttp + orjson, dicts"
-    per_second = {name: 1 / statistics.median(found) for name, found in wall.items()}
-    cpu_us = {name: statistics.median(found) * 1e6 for name, found in cpu.items()}
-    of_floor = {name: 1 / ratio(wall, name, floor) for name in wall}
-    of_floor_cpu = {name: 1 / ratio(cpu, name, floor) for name in cpu}
-    show(
-        f"Read accounts with {IN_FLIGHT} requests in flight",
-        ("contender", "requests/s", "CPU µs each", "of the floor, wall", "of the floor, CPU"),
-        [(name, per_second[name], cpu_us[name], of_floor[name], of_floor_cpu[name]) for name in wall],
-        {
-            "benchmark": "client",
-            "requests_per_second": {name: round(one) for name, one in per_second.items()},
-            "cpu_microseconds": {name: round(one, 1) for name, one in cpu_us.items()},
-            "of_floor_wall": round(of_floor["pinwheel_async"], 3),
-            "of_floor_cpu": round(of_floor_cpu["pinwheel_async"], 3),
-            "times_stainless": round(ratio(wall, "Stainless on httpx", "pinwheel_async"), 1),
-            "target": {"of_floor": 0.75, "times_stainless": 10},
-        },
-    )
+        asyncio.run(_run(base_url))
 
 
 if __name__ == "__main__":

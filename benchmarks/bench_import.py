@@ -1,10 +1,10 @@
-"""How long does the import take, beyond that of aiohttp, which every asyncio HTTP program has loaded anyway?
+"""Benchmark of the import, beyond that of aiohttp, which every asyncio HTTP program has loaded anyway.
 
 Each figure is a fresh interpreter that times one statement from inside; interpreters take turns, and the median over
 all rounds is shown. Target: `import pinwheel_async` at most 120 ms longer than `import aiohttp`. Making the first
 client brings the models in; it is shown beside it, and so is the same for a Stainless-generated SDK.
 
-    pip install '.[bench]' && python benchmarks/bench_import.py
+    pip install '.[bench]' && python -m benchmarks import
 """
 
 import statistics
@@ -12,9 +12,11 @@ import subprocess
 import sys
 from random import Random
 
-from _bench import show
+from _bench import report, show
 
 ROUNDS = 15
+"""Odd, so that the median is a measured round."""
+
 STATEMENTS = {
     "import aiohttp": "import aiohttp",
     "import pinwheel_async": "import pinwheel_async",
@@ -30,7 +32,7 @@ def _seconds(statement: str) -> float:
 
 
 def main() -> None:
-    """Run the rounds and print the table."""
+    """Run the rounds and print the tables."""
     figures: dict[str, list[float]] = {name: [] for name in STATEMENTS}
     order, rng = list(STATEMENTS), Random(0)
     for name in order:  # the first one of each compiles what is not compiled yet
@@ -43,17 +45,10 @@ def main() -> None:
         name: statistics.median(a - b for a, b in zip(found, figures["import aiohttp"], strict=True))
         for name, found in figures.items()
     }
-    show(
-        "Import, in fresh interpreters",
-        ("statement", "ms", "ms beyond aiohttp"),
-        [(name, statistics.median(found), beyond[name]) for name, found in figures.items()],
-        {
-            "benchmark": "import",
-            "milliseconds": {name: round(statistics.median(found)) for name, found in figures.items()},
-            "beyond_aiohttp": round(beyond["import pinwheel_async"]),
-            "target": {"beyond_aiohttp": 120},
-        },
-    )
+    title = "Import, in fresh interpreters"
+    report(title, "ms", figures, "import aiohttp")
+    facts = {"title": title, "beyond_aiohttp": beyond, "target": {"import pinwheel_async": 120}}
+    show("Import beyond that of aiohttp", ("statement", "ms"), [*beyond.items()], facts)
 
 
 if __name__ == "__main__":

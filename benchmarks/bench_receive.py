@@ -1,16 +1,17 @@
-"""How many webhook deliveries per second does one server process take, from 64 connections?
+"""Benchmark of the receiver: webhook deliveries per second of one server process, from 64 connections.
 
 Every contender is a server process of its own; all of them share one core and take turns, the load comes from the other
 core over raw sockets. Each delivery is unique and signed, 452 bytes of an event of one of 500 accounts; each server
 gets it in the scheme that it verifies. The floor is a bare aiohttp handler that reads the body and answers 200, and
 verifies nothing. The others verify, decode and run one handler that does nothing: before the answer where there is no
 inbox, after it where there is one. With an inbox, the handlers of what is already stored run in the same process while
-deliveries come in, and a turn's answers end before its handlers do: the last column counts until everything is handled.
+deliveries come in, and a turn's answers end before its handlers do: one table counts until everything is answered, one
+until everything is handled.
 
 Targets: at least 0.5 of the floor with `SqliteInbox` at FULL, at least 0.7 without an inbox, and without one at least 2
 times FastAPI with a verifier and 3 times the aiohttp receivers of aiogram and slack-bolt.
 
-    pip install '.[bench]' && python benchmarks/bench_receive.py
+    pip install '.[bench]' && python -m benchmarks receiver
 """
 
 import gc
@@ -18,7 +19,6 @@ import json
 import os
 import select
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -29,13 +29,18 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from urllib.request import urlopen
 
-from _bench import ratio, show
-from _receivers import CONTENDERS, PATH, signed
+from _bench import ratio, report
+from _receivers import CONTENDERS, WAITING, signed
 
 CONNECTIONS = 64
 ROUNDS = 15
+"""Odd, so that the median is a measured round."""
+
 SECONDS = 0.2
+"""Length of a turn: short, so that contenders that are compared meet the same state of the machine."""
+
 WARM_UP = 400
+"""Deliveries of the first turn, which is not counted: it imports, compiles and fills caches."""
 
 
 def _send_all(port: int, deliveries: list[bytes]) -> None:
@@ -45,13 +50,13 @@ def _send_all(port: int, deliveries: list[bytes]) -> None:
     """
     poller, sockets = select.epoll(), {}
     for _ in range(CONNECTIONS):
-        one = socket.create_connection(("127.0.0.1", port))
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sockets[one.fileno()] = one
-        poller.register(one, select.EPOLLIN)
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sockets[connection.fileno()] = connection
+        poller.register(connection, select.EPOLLIN)
     answers = dict.fromkeys(sockets, b"")
-    for one in sockets.values():
-        one.sendall(deliveries.pop())
+    for connection in sockets.values():
+        connection.sendall(deliveries.pop())
     busy = len(sockets)
     while busy:
         for number, _ in poller.poll(0):
@@ -64,8 +69,8 @@ def _send_all(port: int, deliveries: list[bytes]) -> None:
                 sockets[number].send(deliveries.pop())
             else:
                 busy -= 1
-    for one in sockets.values():
-        one.close()
+    for connection in sockets.values():
+        connection.close()
     poller.close()
 
 
@@ -106,31 +111,30 @@ class Contender:
         return answered / self.count, handled / self.count, cpu / self.count
 
     def _waiting(self) -> int:
-        with urlopen(f"http://127.0.0.1:{self.port}{PATH}/health", timeout=60) as answer:
-            health = json.load(answer)
-        return health["waiting"] + health["claimed"]
+        with urlopen(f"http://127.0.0.1:{self.port}{WAITING}", timeout=60) as answer:
+            return int(json.load(answer))
 
     def _cpu_s(self) -> float:
         tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
-        return sum(int(one.read_text(encoding="ascii").split()[0]) for one in tasks) / 1e9
+        return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
 
 def _measure(contenders: list[Contender]) -> list[dict[str, list[float]]]:
-    figures: list[dict[str, list[float]]] = [{one.name: [] for one in contenders} for _ in range(3)]
-    for one in contenders:
-        one.turn()
-        one.count = max(CONNECTIONS, int(SECONDS / (one.turn())[0]))
+    figures: list[dict[str, list[float]]] = [{contender.name: [] for contender in contenders} for _ in range(3)]
+    for contender in contenders:
+        contender.turn()
+        contender.count = max(CONNECTIONS, int(SECONDS / (contender.turn())[0]))
     rng = Random(0)
     for _ in range(ROUNDS):
         rng.shuffle(contenders)
-        for one in contenders:
-            for figure, found in zip(figures, one.turn(), strict=True):
-                figure[one.name].append(found)
+        for contender in contenders:
+            for figure, found in zip(figures, contender.turn(), strict=True):
+                figure[contender.name].append(found)
     return figures
 
 
 def main() -> None:
-    """Run the rounds and print the table."""
+    """Run the rounds and print the tables."""
     cores = sorted(os.sched_getaffinity(0))
     names = [name for name in CONTENDERS if len(sys.argv) == 1 or name in {"bare aiohttp handler", *sys.argv[1:]}]
     with ExitStack() as stack:
@@ -139,28 +143,17 @@ def main() -> None:
         os.sched_setaffinity(0, cores[-1:])
         answered, handled, cpu = _measure(contenders)
     floor = "bare aiohttp handler"
-    of_floor = {name: 1 / ratio(answered, name, floor) for name in names}
-    per_second = {name: 1 / statistics.median(answered[name]) for name in names}
-    of_floor_cpu = {name: 1 / ratio(cpu, name, floor) for name in names}
-    cpu_us = {name: statistics.median(cpu[name]) * 1e6 for name in names}
     ours = "pinwheel_async, no inbox"
-    show(
-        f"Receive deliveries from {CONNECTIONS} connections",
-        ("contender", "requests/s", "of the floor", "CPU µs each", "handled/s"),
-        [
-            (name, per_second[name], of_floor[name], cpu_us[name], 1 / statistics.median(handled[name]))
-            for name in names
-        ],
-        {
-            "benchmark": "receive",
-            "requests_per_second": {name: round(one) for name, one in per_second.items()},
-            "of_floor": {name: round(one, 3) for name, one in of_floor.items()},
-            "cpu_microseconds": {name: round(one, 1) for name, one in cpu_us.items()},
-            "of_floor_cpu": {name: round(one, 3) for name, one in of_floor_cpu.items()},
-            "times": {name: round(ratio(answered, name, ours), 2) for name in names if ours in names},
-            "target": {"sqlite_of_floor": 0.5, "no_inbox_of_floor": 0.7, "times_fastapi": 2, "times_others": 3},
-        },
-    )
+    times = {name: round(ratio(answered, name, ours), 2) for name in names if ours in names}
+    target = {"sqlite_of_floor": 0.5, "no_inbox_of_floor": 0.7, "times_fastapi": 2, "times_others": 3}
+    report("Webhooks until they are answered", "a second", _rates(answered), floor, times=times, target=target)
+    report("Webhooks until they are handled", "a second", _rates(handled), floor)
+    micro = {name: [seconds * 1e6 for seconds in found] for name, found in cpu.items()}
+    report("Webhooks", "CPU µs each, of the server", micro, floor)
+
+
+def _rates(figures: dict[str, list[float]]) -> dict[str, list[float]]:
+    return {name: [1 / seconds for seconds in found] for name, found in figures.items()}
 
 
 if __name__ == "__main__":
