@@ -46,7 +46,9 @@ def ask(fake: FakePinwheel) -> int:
 def test_fixture(pytester):
     """With the plugin each test can ask for a running fake of its own, without an async plugin."""
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_inprocess("-p", "pinwheel_async.testing.plugin", "-p", "no:asyncio", "-W", "error")
+    result = pytester.runpytest_subprocess(
+        "-p", "pinwheel_async.testing.plugin", "-p", "no:asyncio", "-p", "no:anyio", "-W", "error"
+    )
 
     result.assert_outcomes(passed=2)
 
