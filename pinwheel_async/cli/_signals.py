@@ -3,11 +3,17 @@
 import asyncio
 import os
 import signal
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+import sys
+import threading
+from collections.abc import AsyncGenerator, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 STOPPED = 128 + signal.SIGINT
 """Exit code of a command that was told to stop, and did."""
+
+THREAD_PATIENCE_S = 1.0
+"""Seconds that threads have to end after everything else has."""
 
 _NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
@@ -61,3 +67,29 @@ def on_sigterm() -> asyncio.Event:
     with suppress(NotImplementedError):  # on Windows, which has no such signal
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     return stop
+
+
+@asynccontextmanager
+async def leaving_threads() -> AsyncGenerator[None]:
+    """Run a block; if it ends well, so does the process, with 0, although threads of `asyncio.to_thread` still run.
+
+    Python waits for them at its exit, however long they take, and nothing can interrupt one. Only for a block that
+    leaves nothing to be done after it but to exit.
+    """
+    executor = ThreadPoolExecutor(thread_name_prefix="pinwheel-async-handler")
+    asyncio.get_running_loop().set_default_executor(executor)
+    yield
+    executor.shutdown(wait=False, cancel_futures=True)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(THREAD_PATIENCE_S):
+            while _running_threads():  # noqa: ASYNC110  # nothing tells when a thread ends
+                await asyncio.sleep(0.01)
+    if running := _running_threads():
+        text = f"pinwheel-async: ended without waiting for threads that handlers began and that did not end: {running}"
+        print(text, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _running_threads() -> int:
+    return sum(thread.name.startswith("pinwheel-async-handler") for thread in threading.enumerate())

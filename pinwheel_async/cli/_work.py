@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from pinwheel_async.cli._options import InboxPlace, load_router
+from pinwheel_async.cli._signals import leaving_threads
 from pinwheel_async.webhooks import work as handle
 
 _DEFAULT = InboxPlace()
@@ -41,10 +42,11 @@ async def work(
     logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
     logging.getLogger("pinwheel_async.webhooks").setLevel(logging.INFO)
     router = await asyncio.to_thread(load_router, handlers)
-    await handle(
-        router,
-        inbox=inbox.make(consumer=consumer, create=True),
-        concurrency=concurrency,
-        lease_s=lease_s,
-        shutdown_timeout_s=shutdown_timeout_s,
-    )
+    async with leaving_threads():
+        await handle(
+            router,
+            inbox=inbox.make(consumer=consumer, create=True),
+            concurrency=concurrency,
+            lease_s=lease_s,
+            shutdown_timeout_s=shutdown_timeout_s,
+        )

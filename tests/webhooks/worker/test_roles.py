@@ -14,7 +14,7 @@ from pinwheel_async.events import Event
 from pinwheel_async.webhooks import MemoryInbox, PostgresInbox, Router, webhook_app, work
 
 HANDLERS = """
-import asyncio, os
+import asyncio, os, threading
 from pinwheel_async.events import UnknownEvent
 from pinwheel_async.webhooks import Router
 
@@ -25,6 +25,8 @@ async def handle(event: UnknownEvent) -> None:
     print("begun", event.event_id, flush=True)
     while event.event_id == "slow" and not os.path.exists("go-on"):
         await asyncio.sleep(0.01)
+    if event.event_id == "blocked":
+        await asyncio.to_thread(threading.Event().wait)
     print("handled", event.event_id, flush=True)
 """
 
@@ -72,6 +74,22 @@ async def test_terminated_worker(postgres_inbox, start, body, mount, tmp_path):
 
     assert (b"handled slow\n", 0) == (rest, process.returncode)
     assert (1, 0, 1) == (counts.waiting, counts.claimed, counts.done)
+
+
+async def test_thread_that_does_not_end(postgres_inbox, start, body, mount):
+    """A handler's thread that never ends does not keep the process, and its delivery stays in the inbox."""
+    inbox = postgres_inbox()
+    async with mount(Router(), inbox=inbox, work=False) as sender:
+        await sender.send(body("moon.risen", event_id="blocked"))
+        process = await start("--handlers", "shop_hooks:router", "--shutdown-timeout-s", "0")
+        await process.stdout.readline()
+        process.terminate()
+        _, errors = await process.communicate()
+        counts = await inbox.counts()
+
+    assert 0 == process.returncode
+    assert "threads that handlers began and that did not end: 1" in errors.decode()
+    assert (1, 0) == (counts.waiting, counts.done)
 
 
 @pytest.mark.parametrize(
