@@ -1,8 +1,9 @@
 """Client of the API: one attribute per group of endpoints."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from datetime import date
-from functools import partial
+from functools import cache, partial
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
@@ -20,6 +21,7 @@ from pinwheel_async.errors import ConfigurationError, RequestError
 from pinwheel_async.products import PRODUCTS, Product
 from pinwheel_async.settings import (
     LATEST_VERSION,
+    VERSIONS,
     Environment,
     FilePath,
     Settings,
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from pinwheel_async.endpoints._base import Caller
     from pinwheel_async.snapshot import Snapshot
 
+
+logger = logging.getLogger("pinwheel_async.http")
 
 M = TypeVar("M", bound=Model)
 
@@ -219,6 +223,7 @@ class Pinwheel(Unpicklable):
             allow_http=allow_http,
             app_name=app_name,
         )
+        _warn_of_unknown_version(version)
         self._caller = HttpCaller(
             secret,
             settings,
@@ -362,6 +367,8 @@ class Pinwheel(Unpicklable):
             raise extras
         changes: dict[str, Any] = {"timeout_s": timeout_s, "retry": retry, "version": version}
         settings = evolve(self.settings, **{name: value for name, value in changes.items() if value is not None})
+        if version is not None:
+            _warn_of_unknown_version(version)
         view = object.__new__(type(self))
         vars(view).update(vars(self))
         view._caller = self._caller.with_options(settings, extras)
@@ -465,3 +472,16 @@ def _hidden(find: Callable[[str | None], str | None], given: str | None) -> Secr
         return Secret(find(given) or "")
     except ConfigurationError as error:
         return error.with_traceback(None)
+
+
+@cache
+def _warn_of_unknown_version(version: str) -> None:
+    """Warn, once for each, of a version that may be misspelt: a newer one is sent, and its answers are read openly."""
+    if version not in VERSIONS:
+        known = ", ".join(VERSIONS)
+        logger.warning(
+            "the API version %s is not known to this release, which knows %s",
+            version,
+            known,
+            extra={"event": "unknown_version"},
+        )

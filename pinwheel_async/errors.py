@@ -117,14 +117,17 @@ class TransportError(PinwheelError):
         attempts: How many times the request was tried.
         sent: Whether the server may have received it. A call that creates something and may have been received was
             not repeated: look whether the thing exists before calling again.
+        host: Host, and port if one was given, that was called; None for a signed link, which the server chose.
     """
 
-    def __init__(self, *, endpoint: str, reason: str, attempts: int, sent: bool) -> None:
+    def __init__(self, *, endpoint: str, reason: str, attempts: int, sent: bool, host: str | None = None) -> None:
         self.endpoint = endpoint
         self.reason = reason
         self.attempts = attempts
         self.sent = sent
-        super().__init__(f"{endpoint} got no reply: {reason}, after {_times(attempts)}")
+        self.host = host
+        source = "no reply" if host is None else f"no reply from {host}"
+        super().__init__(f"{endpoint} got {source}: {reason}, after {_times(attempts)}")
 
 
 class DeadlineError(TransportError, TimeoutError):
@@ -138,8 +141,17 @@ class DeadlineError(TransportError, TimeoutError):
 
     wait_s: float | None = None
 
-    def __init__(self, *, endpoint: str, reason: str, attempts: int, sent: bool, wait_s: float | None = None) -> None:
-        super().__init__(endpoint=endpoint, reason=reason, attempts=attempts, sent=sent)
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        reason: str,
+        attempts: int,
+        sent: bool,
+        host: str | None = None,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(endpoint=endpoint, reason=reason, attempts=attempts, sent=sent, host=host)
         if wait_s is None:
             return
         self.wait_s = wait_s

@@ -27,7 +27,10 @@ BASE_URLS: dict[Environment, str] = {
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 """Hosts that are this machine, so that plain http to them shows nothing to the network."""
 
-LATEST_VERSION = "2025-07-08"
+VERSIONS = ("2022-03-02", "2022-06-22", "2022-09-09", "2023-04-18", "2023-07-18", "2023-11-22", "2025-07-08")
+"""The API versions that the documentation names in headers, oldest first."""
+
+LATEST_VERSION = VERSIONS[-1]
 """The API version that a client speaks unless it is told another."""
 
 SECRET_VARIABLE = "PINWHEEL_API_SECRET"  # noqa: S105  # the name of a variable, not a secret

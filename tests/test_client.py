@@ -14,7 +14,7 @@ from aiohttp import web
 import pinwheel_async
 from pinwheel_async import ClosedError, ConfigurationError, Paged, Pinwheel, RetryPolicy, endpoints
 from pinwheel_async.endpoints._base import Endpoints
-from pinwheel_async.settings import SECRET_VARIABLE, Settings
+from pinwheel_async.settings import SECRET_VARIABLE, VERSIONS, Settings
 
 ACCOUNT = "7c2d5a3e-5ac5-4f0c-9d4a-5f1f1d3c0a11"
 
@@ -463,3 +463,18 @@ def test_help_lists_the_groups():
 
     assert [] == [name for name in groups if f"`{name}`" not in str(Pinwheel.__doc__)]
     assert len(groups) == 22
+
+
+def test_a_version_that_is_not_known(caplog):
+    """A version that may be misspelt is warned of once, and a documented one never."""
+    for version in ("2024-02-30", "2024-02-30", *VERSIONS):
+        Pinwheel("secret", version=version)
+
+    assert ["2024-02-30"] == [record.args[0] for record in caplog.records]
+
+
+def test_a_version_of_one_call_that_is_not_known(caplog):
+    """So is one that only some calls speak."""
+    Pinwheel("secret").with_options(version="2024-02-31")
+
+    assert "2024-02-31 is not known" in caplog.text

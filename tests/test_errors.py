@@ -165,6 +165,13 @@ def test_text_of_a_transport_error():
     assert str(SAMPLES[5]) == "GET /v1/a got no reply: TimeoutError, after 1 attempt"
 
 
+def test_host_of_a_transport_error():
+    """A transport error names the host that was called, where it is known."""
+    error = TransportError(endpoint="GET /v1/a", reason="ClientOSError", attempts=1, sent=True, host="api.example:81")
+
+    assert str(error) == "GET /v1/a got no reply from api.example:81: ClientOSError, after 1 attempt"
+
+
 def test_text_of_a_refusal():
     """A call that the client itself did not send names what held it back, for how long, and the cure."""
     rate, slots, pause = map(str, SAMPLES[-3:])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from attrs import field, frozen
 
@@ -70,6 +70,14 @@ class Page(Model, Generic[T]):
     def __len__(self) -> int:
         """Return the number of objects in this page."""
         return len(self.data)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        """Return one object of this page, or some."""
+        return self.data[index]
 
     @property
     def next_cursor(self) -> str | None:

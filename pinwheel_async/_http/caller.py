@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from attrs import define, evolve, field
@@ -370,7 +371,8 @@ class HttpCaller(Unpicklable):
             return outcome
         if opened.session.closed:
             raise ClosedError("the session that was given to the client is closed")
-        raise _no_answer(opened, request, refusal if outcome is _NOT_SENT else None, outcome, attempt, sent=sent)
+        host = urlsplit(self.settings.base_url).netloc
+        raise _no_answer(opened, request, refusal if outcome is _NOT_SENT else None, outcome, attempt, host, sent=sent)
 
     def _asked_s(self, outcome: Response | Failure) -> float | None:
         """Return the seconds that the server asks to wait, if it does."""
@@ -542,12 +544,19 @@ def _is_cut_off(row: Endpoint[Any], response: Response) -> bool:
 
 
 def _no_answer(
-    opened: _OpenState, request: Request, refusal: Refusal | None, failure: Failure, attempts: int, *, sent: bool
+    opened: _OpenState,
+    request: Request,
+    refusal: Refusal | None,
+    failure: Failure,
+    attempts: int,
+    host: str,
+    *,
+    sent: bool,
 ) -> PinwheelError:
     """Build the error of a call without an answer: the *refusal* of its line, or the *failure* of its last attempt."""
     if refusal is None:
         kind = DeadlineError if failure.timed_out else TransportError
-        return kind(endpoint=request.endpoint, reason=failure.reason, attempts=attempts, sent=sent)
+        return kind(endpoint=request.endpoint, reason=failure.reason, attempts=attempts, sent=sent, host=host)
     if refusal.cause in {"pause", "endpoint_pause"}:
         cause = opened.pause_causes[ALL if refusal.cause == "pause" else request.endpoint]
         return pause_error(cause, unsent=request.endpoint, retry_after_s=refusal.wait_s)

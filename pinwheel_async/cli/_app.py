@@ -11,6 +11,7 @@ from pinwheel_async.errors import (
     ConfigurationError,
     ForbiddenError,
     InvalidRequestError,
+    NotFoundError,
     PinwheelError,
     RequestError,
     UnauthorizedError,
@@ -24,8 +25,8 @@ does the key of an encrypted inbox, in base64, from `PINWHEEL_INBOX_KEY`.
 
 _EPILOGUE = """
 Exit codes: 0 all well; 1 some accounts failed, or a check found problems; 2 wrong usage or configuration, also what the
-API refuses as a wrong request; 3 the secret is not accepted; 4 the network, the API, a receiver, the database or the
-inbox failed; 130 interrupted.
+API refuses as a wrong request or does not know; 3 the secret is not accepted; 4 the network, the API, a receiver, the
+database or the inbox failed; 130 interrupted.
 """
 
 # Names, not functions: a command's module, and what it imports, such as a database, is loaded only when it is called.
@@ -119,6 +120,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (ConfigurationError, 2),
     (RequestError, 2),
     (InvalidRequestError, 2),
+    (NotFoundError, 2),
     (UnauthorizedError, 3),
     (ForbiddenError, 3),
     (PinwheelError, 4),

@@ -47,7 +47,9 @@ def _account_or_user(request: AnyLinkTokenRequest, jobs: Sequence[str]) -> Itera
     if request.account_id is None and request.end_user_id is None:
         yield "end_user_id must be given, unless account_id is"
     if request.account_id is None and not jobs:
-        name = "features" if isinstance(request, LinkTokenRequest) else "required_jobs"
+        # Whoever gives neither may know only the newer names.
+        older = "required_jobs (or solution and features, the form of 2025-07-08)"
+        name = "features" if isinstance(request, LinkTokenRequest) else older
         yield f"{name} must name at least one job, unless account_id is given"
 
 

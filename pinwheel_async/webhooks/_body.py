@@ -5,7 +5,6 @@ import logging
 
 from aiohttp import StreamReader, web
 
-from pinwheel_async.webhooks._budget import ByteBudget
 from pinwheel_async.webhooks._refusals import RefusalReason
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -16,6 +15,24 @@ TLS, one to spare."""
 
 CATCH_UP_S = 1.0
 """Most seconds for what lies in the socket already, so that nobody stretches the time limit byte by byte."""
+
+
+class ByteBudget:
+    """Bytes that may be in memory at once."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, count: int) -> bool:
+        """Take so many, and return True; return False if there are not so many left."""
+        if count > self._left:
+            return False
+        self._left -= count
+        return True
+
+    def give(self, count: int) -> None:
+        """Give so many back."""
+        self._left += count
 
 
 async def read_cached(request: web.Request) -> bytes | RefusalReason:

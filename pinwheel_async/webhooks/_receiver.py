@@ -16,7 +16,7 @@ from pinwheel_async._core.signature import Reason, Verdict, check_headers
 from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.webhooks._arguments import check_arguments, check_at_least, check_more_than_0
-from pinwheel_async.webhooks._budget import ByteBudget
+from pinwheel_async.webhooks._body import ByteBudget
 from pinwheel_async.webhooks._delivery import (
     DEFAULT_MAX_BODY_BYTES,
     Delivery,

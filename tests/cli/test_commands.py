@@ -177,7 +177,7 @@ def test_no_server(run: Run):
     done = run("accounts", "--base-url", "http://127.0.0.1:1")
 
     assert done.returncode == 4
-    assert "got no reply" in complaint(done)
+    assert "got no reply from 127.0.0.1:1" in complaint(done)
 
 
 def test_an_api_failure(run: Run, fake: FakePinwheel):
@@ -188,6 +188,16 @@ def test_an_api_failure(run: Run, fake: FakePinwheel):
 
     assert done.returncode == 4
     assert "answered 409" in complaint(done)
+
+
+def test_what_the_api_does_not_know(run: Run, fake: FakePinwheel):
+    """What the API does not know ends with 2: the arguments name it."""
+    fake.script(Fault(status=404), operation="list_accounts")
+
+    done = run("accounts", "--base-url", fake.base_url)
+
+    assert done.returncode == 2
+    assert "answered 404" in complaint(done)
 
 
 def test_a_wrong_request(run: Run, fake: FakePinwheel):

@@ -178,3 +178,11 @@ def test_nothing_is_put_apart_unless_asked_for():
     """Without it, one item that cannot be read refuses the page, so that nothing is missed in silence."""
     with pytest.raises(DecodeError, match=r"data\[1\]\.platform_id"):
         read(broken(1, platform_id=5))
+
+
+def test_index():
+    """The objects of a page can be had by their index, and by a slice."""
+    accounts = read({"data": [ACCOUNT, ACCOUNT | {"id": "other"}], "meta": {"next_cursor": None}}).value
+
+    assert (ACCOUNT["id"], "other") == (accounts[0].id, accounts[-1].id)
+    assert accounts[1:] == (accounts[1],)

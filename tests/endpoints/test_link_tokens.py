@@ -21,6 +21,7 @@ NEW = {"org_name": "Acme", "solution": "Verify", "features": ["income"], "end_us
 OLD = {"org_name": "Acme", "required_jobs": ["income"], "end_user_id": "u"}
 SWITCH_NEW = {**NEW, "features": ["direct_deposit_switch"]}
 SWITCH_OLD = {**OLD, "required_jobs": ["direct_deposit_switch"]}
+OLDER = "required_jobs (or solution and features, the form of 2025-07-08)"
 NEWER = "a newer value goes through with_options"
 LIST = "must be a list, such as [value], even for one value"
 SOLUTIONS = "Verify, Bill Switch, Bill Manager, Paycheck Viewer, Switch Kit, Deposit Switch"
@@ -225,8 +226,8 @@ async def test_both_forms_refuse_what_the_server_would(form, arguments, problem,
     [
         ({**NEW, "features": None}, "features must name at least one job, unless account_id is given"),
         ({**NEW, "features": []}, "features must name at least one job, unless account_id is given"),
-        ({**OLD, "required_jobs": ()}, "required_jobs must name at least one job, unless account_id is given"),
-        ({**OLD, "required_jobs": None}, "required_jobs must name at least one job, unless account_id is given"),
+        ({**OLD, "required_jobs": ()}, f"{OLDER} must name at least one job, unless account_id is given"),
+        ({**OLD, "required_jobs": None}, f"{OLDER} must name at least one job, unless account_id is given"),
         ({**NEW, "features": "income"}, f"features {LIST}, not str"),
         ({**OLD, "required_jobs": "income"}, f"required_jobs {LIST}, not str"),
         ({**NEW, "solution": None}, f"solution must be given, as one of {SOLUTIONS}"),

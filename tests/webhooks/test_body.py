@@ -11,8 +11,7 @@ from aiohttp import web
 
 from pinwheel_async.events import Event
 from pinwheel_async.webhooks import MemoryInbox, Router, _body, sign
-from pinwheel_async.webhooks._body import CATCH_UP_TURNS, _Reader
-from pinwheel_async.webhooks._budget import ByteBudget
+from pinwheel_async.webhooks._body import CATCH_UP_TURNS, ByteBudget, _Reader
 
 SECRET = "a-secret-of-tests"
 GOOD = b'{"event_id": "good", "event": "moon.risen", "payload": {"account_id": "a"}}'

@@ -15,7 +15,7 @@ from pinwheel_async._core.converter import encode
 from pinwheel_async._core.endpoint import Endpoint
 from pinwheel_async._core.page import PaginationMeta
 from pinwheel_async._privacy import Discreet
-from pinwheel_async.settings import LATEST_VERSION
+from pinwheel_async.settings import LATEST_VERSION, VERSIONS
 from pinwheel_async.testing._api import (
     account_handlers as _account_handlers,
     directory_handlers as _directory_handlers,
@@ -31,7 +31,6 @@ from pinwheel_async.testing._world.people import START
 from pinwheel_async.testing._world.records import Entry, RefusedError, bad_request, not_found, stamp
 from pinwheel_async.testing._world.world import World
 
-VERSIONS = ("2022-03-02", "2022-06-22", "2022-09-09", "2023-04-18", "2023-07-18", "2023-11-22", LATEST_VERSION)
 """Versions that requests may ask for; older ones are not supported any more."""
 
 PAGE_SIZE = 25

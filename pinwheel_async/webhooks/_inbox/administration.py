@@ -1,4 +1,4 @@
-"""Administration of an inbox: what those in a file and in a database have in common."""
+"""Administration of an inbox: whose it is, what a check finds, who reads it; the same wherever it is stored."""
 
 import os
 import sys
@@ -64,3 +64,27 @@ def system_user() -> str:
         name = os.environ.get("USERNAME", "unknown") if sys.platform == "win32" else f"uid {os.getuid()}"
     sudo_user = os.environ.get("SUDO_USER")
     return f"{name} (sudo by {sudo_user})" if sudo_user else name
+
+
+class Attachment:
+    """Who an inbox belongs to while it is received into: one router, in however many receivers."""
+
+    def __init__(self) -> None:
+        self._router: object = None
+
+    def attach(self, router: object) -> None:
+        """Let the deliveries go to this router.
+
+        Raises:
+            ConfigurationError: They go to another one, whose deliveries this one would take and mark as handled.
+        """
+        if self._router is not None and self._router is not router:
+            raise ConfigurationError(
+                "the inbox is in use by a receiver with another router: give each router an inbox of its own"
+            )
+        self._router = router
+
+    def detach(self, router: object) -> None:
+        """Let the deliveries go to any other."""
+        if self._router is router:
+            self._router = None

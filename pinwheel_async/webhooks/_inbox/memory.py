@@ -13,7 +13,7 @@ from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._arguments import check_at_least
 from pinwheel_async.webhooks._delivery import Delivery, without_body
-from pinwheel_async.webhooks._inbox.attachment import Attachment
+from pinwheel_async.webhooks._inbox.administration import Attachment
 from pinwheel_async.webhooks._inbox.base import Claim, Counts, DeliveryFilter, Entry, Preview, State
 from pinwheel_async.webhooks._notifier import Notifier
 

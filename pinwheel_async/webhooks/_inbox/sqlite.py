@@ -19,8 +19,7 @@ from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.webhooks._arguments import check_at_least
 from pinwheel_async.webhooks._delivery import Delivery
 from pinwheel_async.webhooks._inbox import sqlite_admin as admin
-from pinwheel_async.webhooks._inbox.administration import KeyRotation, replayed, system_user
-from pinwheel_async.webhooks._inbox.attachment import Attachment
+from pinwheel_async.webhooks._inbox.administration import Attachment, KeyRotation, replayed, system_user
 from pinwheel_async.webhooks._inbox.base import (
     BodyReading,
     Claim,
