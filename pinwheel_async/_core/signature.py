@@ -111,11 +111,9 @@ class KeyRing(Unpicklable):
         """
         given = _named(secrets)
         problem = _problem(given)
-        sound = given if problem is None else []
-        self._keys = tuple([_Key(name, secret.encode()) for name, secret in sound])
-        del secrets, given, sound  # from here on no traceback can show them
         if problem is not None:
             raise ConfigurationError(problem)
+        self._keys = tuple([_Key(name, secret.encode()) for name, secret in given])
 
     @property
     def names(self) -> tuple[str, ...]:

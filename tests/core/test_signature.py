@@ -273,6 +273,13 @@ def test_secrets_that_cannot_work(secrets):
     assert "plant" not in str(caught.value)
 
 
+@pytest.mark.parametrize("secrets", ["planted", b"planted", 7, None])
+def test_secrets_that_are_no_list(secrets):
+    """What is no list of secrets is told to be one."""
+    with pytest.raises(ConfigurationError, match="must be a list of API secrets"):
+        KeyRing(secrets)
+
+
 def test_secrets_are_in_no_frame():
     """The traceback of a refused secret holds it in no frame of ours."""
     with pytest.raises(ConfigurationError) as caught:
