@@ -71,13 +71,14 @@ def parse_plainly(body: bytes) -> tuple[Any, str | None]:
 
 def reason(body: bytes, error: Exception) -> str:  # noqa: PLR0911  # one line for each reason
     """Say why a body is no JSON, by the error that refused it; never by what stands in it."""
-    if isinstance(error, UnicodeDecodeError):
+    text = str(error)
+    if isinstance(error, UnicodeDecodeError) or "UTF-8" in text:  # since 0.23 it is one of msgspec's own errors
         return "not UTF-8"
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, msgspec.ValidationError | InvalidOperation):
         return "a number beyond all bounds"
-    text, found = str(error), _BYTE.search(str(error))
+    found = _BYTE.search(text)
     at = int(found[1]) if found else 0
     if not body.strip():
         return "empty"

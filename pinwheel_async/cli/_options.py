@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from attrs import field, frozen
 from cyclopts import Parameter
 
-from pinwheel_async._privacy import without_locals
+from pinwheel_async._privacy import Discreet, without_locals
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.settings import Environment
@@ -140,7 +140,7 @@ def _key(text: str, variable: str) -> bytes:
 
 @Parameter(name="*")
 @frozen(kw_only=True)
-class InboxPlace:
+class InboxPlace(Discreet):
     """Where an inbox is.
 
     Parameters
