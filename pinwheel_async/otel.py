@@ -122,15 +122,17 @@ def _error_type(attempt: Attempt) -> str | None:
 class WebhookRecorder:
     """Records the runs of handlers as spans, and the metrics of a receiver. Give it as `telemetry`, to one receiver.
 
-    A span "process paystubs.added" covers a run of a delivery through its handlers, which find it as the current span;
-    it is a new trace, with a link to that of the sender.
+    A span "receive paystubs.added" covers the storing of a delivery; it is a child of the server's span, if there is
+    one. A span "process paystubs.added" covers a run of a delivery through its handlers, which find it as the current
+    span; it is a new trace. Both have a link to the trace of the sender.
 
     | attribute | value |
     |---|---|
-    | `messaging.system`, `messaging.operation.type` | `pinwheel`, `process` |
+    | `messaging.system`, `messaging.operation.type` | `pinwheel`, `receive` or `process` |
     | `messaging.destination.name` | name of the event, `other` if the API does not document it |
     | `messaging.message.id` | id of the event |
-    | `pinwheel.attempt` | number of the attempt |
+    | `pinwheel.attempt` | number of the attempt, of a run |
+    | `pinwheel.repeated` | whether the event id was known, of what was received |
     | `error.type` | class of the first failure; then the span has the status ERROR |
 
     The metrics are those of `Receiver.metrics()`, named `pinwheel.deliveries_handled` for
@@ -170,26 +172,26 @@ class WebhookRecorder:
         """Observe no more; the receiver calls this when it stops."""
         self._read = self._look = self._loop = None
 
+    def stored(self, event: str, event_id: str, seconds: float, traceparent: str | None, *, new: bool) -> None:
+        """Record the span of a delivery that was stored, or was known."""
+        ended_at = time_ns()
+        span = self._tracer.start_span(
+            f"receive {event}",
+            kind=SpanKind.CONSUMER,
+            links=_links(traceparent),
+            attributes={**_attributes("receive", event, event_id), "pinwheel.repeated": not new},
+            start_time=ended_at - int(seconds * 1_000_000_000),
+        )
+        span.end(ended_at)
+
     def begin(self, event: str, event_id: str, attempt: int, traceparent: str | None) -> "_DeliverySpan":
         """Begin the span of a run, and make it the current one."""
-        links: list[Link] = []
-        if traceparent is not None:
-            sender = get_current_span(_PROPAGATOR.extract({"traceparent": traceparent}, Context()))
-            if sender.get_span_context().is_valid:
-                links.append(Link(sender.get_span_context()))
         span = self._tracer.start_span(
             f"process {event}",
             context=Context(),
             kind=SpanKind.CONSUMER,
-            links=links,
-            attributes={
-                "messaging.system": "pinwheel",
-                "messaging.operation.type": "process",
-                "messaging.operation.name": "process",
-                "messaging.destination.name": event,
-                "messaging.message.id": event_id,
-                "pinwheel.attempt": attempt,
-            },
+            links=_links(traceparent),
+            attributes={**_attributes("process", event, event_id), "pinwheel.attempt": attempt},
         )
         attach(set_span_in_context(span))  # to a context that ends with the run: nothing is to be detached
         return _DeliverySpan(span)
@@ -216,6 +218,24 @@ class WebhookRecorder:
             except (TimeoutError, CancelledError):
                 waiting.cancel()
         return read(health)
+
+
+def _links(traceparent: str | None) -> list[Link]:
+    """Return a link to the trace of the sender, if it has told one."""
+    if traceparent is None:
+        return []
+    sender = get_current_span(_PROPAGATOR.extract({"traceparent": traceparent}, Context())).get_span_context()
+    return [Link(sender)] if sender.is_valid else []
+
+
+def _attributes(operation: str, event: str, event_id: str) -> dict[str, str]:
+    return {
+        "messaging.system": "pinwheel",
+        "messaging.operation.type": operation,
+        "messaging.operation.name": operation,
+        "messaging.destination.name": event,
+        "messaging.message.id": event_id,
+    }
 
 
 class _DeliverySpan:

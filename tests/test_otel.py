@@ -144,6 +144,30 @@ async def receive(recorder, handler, event, **headers):
         await receiver.receive(*deliver(event, **headers))
 
 
+async def test_span_of_what_is_stored(provider, exporter):
+    """Storing a delivery is a span of the server's trace, linked to the sender's, and says whether it was known."""
+    recorder, event = WebhookRecorder(provider), make_event(PaystubsAdded)
+    async with Receiver(Router(), ["x"], inbox=MemoryInbox(), telemetry=recorder, work=False) as receiver:
+        with provider.get_tracer("own").start_as_current_span("of the server"):
+            for _ in range(2):
+                await receiver.receive(*deliver(event, traceparent=TRACEPARENT))
+
+    first, again, server = exporter.get_finished_spans()
+    assert (first.name, first.kind) == ("receive paystubs.added", SpanKind.CONSUMER)
+    assert first.parent.span_id == again.parent.span_id == server.context.span_id
+    assert [f"{link.context.trace_id:032x}" for link in (*first.links, *again.links)] == [TRACE, TRACE]
+    assert dict(first.attributes) == {
+        "messaging.system": "pinwheel",
+        "messaging.operation.type": "receive",
+        "messaging.operation.name": "receive",
+        "messaging.destination.name": "paystubs.added",
+        "messaging.message.id": event.event_id,
+        "pinwheel.repeated": False,
+    }
+    assert again.attributes["pinwheel.repeated"]
+    assert 0 <= first.end_time - first.start_time <= 60_000_000_000
+
+
 async def test_span_of_a_delivery(provider, exporter):
     """A run of a delivery is a new trace, linked to the sender's; what the handler records is within it."""
 

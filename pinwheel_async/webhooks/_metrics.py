@@ -79,6 +79,10 @@ class Telemetry(Protocol):
         """Read no more."""
         ...
 
+    def stored(self, event: str, event_id: str, seconds: float, traceparent: str | None, *, new: bool) -> None:
+        """Record that a delivery was stored, in so many seconds, or was known; called before it is answered."""
+        ...
+
     def begin(self, event: str, event_id: str, attempt: int, traceparent: str | None) -> Run:
         """Begin a run; called in the context in which the handlers run."""
         ...

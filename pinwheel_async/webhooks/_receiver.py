@@ -30,12 +30,13 @@ from pinwheel_async.webhooks._delivery import (
 from pinwheel_async.webhooks._health import Health, HealthProblem, SharedLook, status_of
 from pinwheel_async.webhooks._hooks import Hooks, StoredDelivery
 from pinwheel_async.webhooks._inbox.base import Counts, Inbox, check_inbox_argument
-from pinwheel_async.webhooks._metrics import Metric, Telemetry, metrics_of
+from pinwheel_async.webhooks._metrics import Metric, Telemetry, label_of, metrics_of
 from pinwheel_async.webhooks._refusals import RefusalReason, Refusals
 from pinwheel_async.webhooks._router import Router
 from pinwheel_async.webhooks._secrets import GivenSecrets, SecretFunction, SecretSource
 from pinwheel_async.webhooks._time_limit import TimeLimit
 from pinwheel_async.webhooks._worker.dispatch import Dispatcher
+from pinwheel_async.webhooks._worker.error_chain import error_chain
 from pinwheel_async.webhooks._worker.run import MAX_OPEN_RETRY_S, OPEN_RETRY_S
 from pinwheel_async.webhooks._worker.worker import DEFAULT_RETRY, Worker
 
@@ -435,7 +436,7 @@ class Receiver:
         if not self.buffered.take(size):
             return self.refuse("overloaded")
         limit_s = max(ANSWER_S - waited_s, MIN_PUT_S)
-        event_id = delivery.event_id
+        event_id, began = delivery.event_id, monotonic()
         try:
             new = await self._put_limit.wait(inbox.put(delivery), limit_s)
         except (InboxError, TimeoutError) as error:
@@ -452,6 +453,7 @@ class Receiver:
         finally:
             self.buffered.give(size)
         self._dispatcher.counters.add_put(delivery.event, new=new)
+        self._trace_put(delivery, monotonic() - began, new=new)
         if not new:
             _log.debug("event %s is known already", event_id)
         if self._on_stored is not None:
@@ -460,6 +462,15 @@ class Receiver:
             )
             self._hooks.call("on_stored", self._on_stored, stored)
         return OK
+
+    def _trace_put(self, delivery: Delivery, seconds: float, *, new: bool) -> None:
+        if self._telemetry is None:
+            return
+        event, event_id = label_of(delivery.event), delivery.event_id
+        try:
+            self._telemetry.stored(event, event_id, seconds, clean(delivery.traceparent), new=new)
+        except Exception as error:  # noqa: BLE001  # what only observes may not refuse what is stored
+            _log.error("telemetry failed: %s", error_chain(error))
 
     def _keep_taken(self, inbox: Inbox, size: int) -> None:
         """Keep what a late delivery takes, which the inbox may hold still, until the inbox answers again."""

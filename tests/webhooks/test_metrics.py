@@ -122,6 +122,9 @@ class Broken:
     def attach(self, read, look): ...
     def detach(self): ...
 
+    def stored(self, event, event_id, seconds, traceparent, *, new):
+        raise OSError("planted")
+
     def begin(self, event, event_id, attempt, traceparent):
         if self.at_begin:
             raise OSError("planted")
@@ -145,5 +148,15 @@ async def test_telemetry_that_fails(body, headers, caplog, at_begin):
         assert (await receiver.receive(headers(content), content)).status == 200
 
     assert len(ran) == 1
+    assert "telemetry failed: OSError" in caplog.text
+    assert "planted" not in caplog.text
+
+
+async def test_telemetry_that_fails_for_what_is_stored(body, headers, caplog):
+    """Nor does it refuse what is stored."""
+    async with Receiver(Router(), [SECRET], inbox=MemoryInbox(), telemetry=Broken(at_begin=True)) as receiver:
+        content = body()
+        assert (await receiver.receive(headers(content), content)).status == 200
+
     assert "telemetry failed: OSError" in caplog.text
     assert "planted" not in caplog.text
