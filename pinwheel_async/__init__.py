@@ -47,6 +47,7 @@ from pinwheel_async.products import PRODUCTS, Product
 from pinwheel_async.settings import Environment, Settings
 
 if TYPE_CHECKING:
+    from pinwheel_async._postgres.shared_pace import SharedPace
     from pinwheel_async.snapshot import Snapshot
 
     __version__: str
@@ -81,6 +82,7 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "Settings",
+    "SharedPace",
     "SignatureError",
     "SinkError",
     "Snapshot",
@@ -99,5 +101,11 @@ if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
     # `Snapshot` brings the models, the version is read from the metadata of the installation: both are costly.
     # Not `__dir__`, because `dir()` of this package should go on giving the packages below it, too.
     __getattr__ = _lazy.attach(
-        __name__, {"Snapshot": "pinwheel_async.snapshot", "__version__": "pinwheel_async._version"}
+        __name__,
+        {
+            "SharedPace": "pinwheel_async._postgres.shared_pace",
+            "Snapshot": "pinwheel_async.snapshot",
+            "__version__": "pinwheel_async._version",
+        },
+        extras={"asyncpg": ("asyncpg", "postgres")},
     )[0]

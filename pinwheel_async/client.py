@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from pinwheel_async._postgres.shared_pace import SharedPace
     from pinwheel_async.endpoints import (
         AccountEndpoints,
         AdminEndpoints,
@@ -154,6 +155,7 @@ class Pinwheel(Unpicklable):
         attempt_timeout_s: float = 30.0,
         concurrency: int = 64,
         requests_per_s: float | None = None,
+        pace: "SharedPace | None" = None,
         retry: RetryPolicy | None = None,
         proxy: str | None = None,
         ssl: "SSLContext | FilePath | None" = None,
@@ -177,6 +179,7 @@ class Pinwheel(Unpicklable):
             attempt_timeout_s: Seconds for one attempt.
             concurrency: Most requests in flight at once; fewer while the server asks to slow down.
             requests_per_s: Most requests begun per second, on average; None means no cap.
+            pace: A rate that the clients of other processes share, instead of *requests_per_s*.
             retry: How often and how patiently calls are repeated; None means 4 attempts.
             proxy: URL of an HTTP proxy, such as `http://proxy.example:3128`, which may hold user and password; None
                 takes it from the environment if *trust_env*.
@@ -200,6 +203,8 @@ class Pinwheel(Unpicklable):
         place = _hidden(partial(find_base_url, environment=environment, allow_http=allow_http), base_url)
         target = place.reveal() if isinstance(place, Secret) else ""
         route = _hidden(partial(find_proxy, target=target, trust_env=trust_env and session is None), proxy)
+        if pace is not None and requests_per_s is not None:
+            raise ConfigurationError("requests_per_s must be left out where pace is given, which holds the rate")
         conflict = session is not None and (proxy, ssl, client_certificate) != (None, None, None)
         del api_secret, base_url, proxy  # from here on no traceback can show them
         if isinstance(secret, ConfigurationError):
@@ -231,6 +236,7 @@ class Pinwheel(Unpicklable):
             proxy=route if route.reveal() else None,
             tls=tls_context(ssl, client_certificate),
             on_attempt=on_attempt,
+            shared_rate=pace,
         )
         self._set_groups(self._caller)
 

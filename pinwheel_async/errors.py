@@ -134,9 +134,9 @@ class DeadlineError(TransportError, TimeoutError):
     """No reply came back before the deadline over all attempts, or the client's own limits left no time to ask.
 
     Attributes:
-        wait_s: Where `reason` is `requests_per_s` or `concurrency`, the client's own settings, nothing was sent: the
-            seconds until its turn would have come under that rate, or that it waited in vain for a slot. Otherwise
-            None.
+        wait_s: Where `reason` is `requests_per_s`, `pace` or `concurrency`, the client's own settings, nothing was
+            sent: the seconds until its turn would have come under that rate, or that it waited in vain for a slot.
+            Otherwise None.
     """
 
     wait_s: float | None = None
@@ -155,8 +155,8 @@ class DeadlineError(TransportError, TimeoutError):
         if wait_s is None:
             return
         self.wait_s = wait_s
-        if reason == "requests_per_s":
-            why = f"under the client's own requests_per_s its turn would have come after {wait_s:.1f} s"
+        if reason != "concurrency":
+            why = f"under the client's own {reason} its turn would have come after {wait_s:.1f} s"
         else:
             why = f"under the client's own {reason} no slot came free for {wait_s:.1f} s"
         self.args: tuple[Any, ...] = (

@@ -62,7 +62,7 @@ ONLY_IN = {
     "cryptography": ("webhooks/_inbox/encryption.py",),
     "sqlalchemy": (*_SQL, "docs/_reference/tables.py"),
     "aiosqlite": (*_SQL, "quickstart/"),
-    "asyncpg": (*_SQL, "webhooks/_postgres/driver.py"),
+    "asyncpg": (*_SQL, "_postgres/driver.py"),
     "pyarrow": ("sync/_files/arrow.py",),
     "opentelemetry": ("otel.py",),
     "rich": ("cli/",),

@@ -36,7 +36,7 @@ from pinwheel_async._http.observing import Attempt, AttemptHook, Drift, is_captu
 from pinwheel_async._http.prepare import PreparedRequest, RequestPreparer, Secret, prepare_redirect, spelling
 from pinwheel_async._http.raw import Extras
 from pinwheel_async._http.send import send, timeout
-from pinwheel_async._http.throttle import Pace
+from pinwheel_async._http.throttle import Pace, SharedRate
 from pinwheel_async._privacy import UUID, Discreet, Unpicklable
 from pinwheel_async.endpoints._paged import OnError
 from pinwheel_async.errors import (
@@ -119,6 +119,7 @@ class HttpCaller(Unpicklable):
         proxy: Secret | None = None,
         tls: ssl.SSLContext | None = None,
         on_attempt: AttemptHook | None = None,
+        shared_rate: SharedRate | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings
@@ -129,6 +130,7 @@ class HttpCaller(Unpicklable):
         self._proxy = proxy
         self._tls = tls
         self._on_attempt = on_attempt
+        self._shared_rate = shared_rate
         self._shared = _Shared()
         self._extras: Extras | None = None
         self._timeout = timeout(settings.attempt_timeout_s)
@@ -171,9 +173,15 @@ class HttpCaller(Unpicklable):
             _check_loop(self._opened, loop)
             return
         per_s = self.settings.requests_per_s
-        pace = Pace(ceiling=self._ceiling(), interval_s=1 / per_s if per_s else 0.0)
+        pace = Pace(ceiling=self._ceiling(), interval_s=1 / per_s if per_s else 0.0, shared=self._shared_rate)
         session, limiter = self._session or self._new_session(), RequestLimiter(pace, self._clock)
         self._opened = _OpenState(loop, session, self._session is None, limiter)
+        if self._shared_rate is not None:
+            try:
+                await self._shared_rate.open(self._clock, limiter.grant)
+            except BaseException:
+                await self.close()
+                raise
 
     def _ceiling(self) -> int:
         """Return how many requests may be in flight: no more than a session of the caller's own has connections.
@@ -219,6 +227,8 @@ class HttpCaller(Unpicklable):
                 await opened.drained.wait()
         finally:
             opened.limiter.close()
+            if self._shared_rate is not None:
+                await self._shared_rate.close()
             if opened.owned:
                 await opened.session.close()
 
@@ -413,6 +423,8 @@ class HttpCaller(Unpicklable):
         is_notable = pace.pushed_back(now, request.endpoint, began=began, pause_s=pause_s, beyond=beyond)
         if pace.paused_until > before:
             opened.pause_causes[ALL] = cause
+            if pace.shared is not None:
+                pace.shared.pause(pace.paused_s(now))
         if beyond:
             opened.pause_causes[request.endpoint] = cause
         if is_notable:
@@ -560,7 +572,8 @@ def _no_answer(
     if refusal.cause in {"pause", "endpoint_pause"}:
         cause = opened.pause_causes[ALL if refusal.cause == "pause" else request.endpoint]
         return pause_error(cause, unsent=request.endpoint, retry_after_s=refusal.wait_s)
-    reason = "requests_per_s" if refusal.cause == "rate" else "concurrency"
+    rate = "requests_per_s" if opened.limiter.pace.shared is None else "pace"
+    reason = rate if refusal.cause == "rate" else "concurrency"
     return DeadlineError(endpoint=request.endpoint, reason=reason, attempts=0, sent=False, wait_s=refusal.wait_s)
 
 

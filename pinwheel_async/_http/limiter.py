@@ -103,7 +103,7 @@ class RequestLimiter:
         waiter: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         queue[waiter] = None
         timer = None if deadline == inf else self._clock.call_later(deadline - now, partial(_refuse, waiter))
-        self._grant()
+        self.grant()
         try:
             if await waiter:
                 return None
@@ -122,7 +122,7 @@ class RequestLimiter:
         now = self._clock.monotonic()
         if paused_s := self.pace.paused_s(now):
             return Refusal("pause", paused_s)
-        if self.pace.is_full or not self.pace.interval_s:
+        if self.pace.is_full or not (self.pace.interval_s or self.pace.shared):
             return Refusal("slots", now - began)
         return Refusal("rate", now - began + self.pace.wait_s(now))
 
@@ -130,7 +130,7 @@ class RequestLimiter:
         """Give the slot back, to the next waiter if there is one."""
         self.pace.end()
         if self._foreground or self._background:
-            self._grant()
+            self.grant()
 
     def close(self) -> None:
         """Stop the timer; calls that still wait are cancelled by the client."""
@@ -138,7 +138,7 @@ class RequestLimiter:
             self._timer.cancel()
             self._timer = None
 
-    def _grant(self) -> None:
+    def grant(self) -> None:
         """Hand free slots to waiters, those of the background last."""
         now = self._clock.monotonic()
         for queue in (self._foreground, self._background):
@@ -158,7 +158,7 @@ class RequestLimiter:
 
     def _wake(self) -> None:
         self._timer = None
-        self._grant()
+        self.grant()
 
 
 def _refuse(waiter: "asyncio.Future[bool]") -> None:

@@ -5,8 +5,12 @@ or when a share of the last calls failed (additive increase, multiplicative decr
 for a while.
 """
 
+from collections.abc import Callable
+from typing import Protocol
+
 from attrs import define, field
 
+from pinwheel_async._clock import Clock
 from pinwheel_async._core.retry import MAX_PAUSE_S
 
 NOTABLE_PAUSE_S = 1.0
@@ -25,6 +29,33 @@ once in a hundred million; where the server fails as a whole, at once."""
 _RECENT_BITS = (1 << RECENT_CALLS) - 1
 
 
+class SharedRate(Protocol):
+    """Rate that several clients share: it hands out the moments at which this one may send, such as `SharedPace`."""
+
+    interval_s: float
+    """Seconds between two requests of all clients."""
+
+    async def open(self, clock: Clock, granted: Callable[[], None]) -> None:
+        """Begin to hand out moments, and call *granted* when there are new ones."""
+        ...
+
+    async def close(self) -> None:
+        """Hand out no more."""
+        ...
+
+    def take(self, now: float) -> bool:
+        """Take the moment that has come, if there is one, and see to it that there are others."""
+        ...
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until the next moment; 0 while none is known."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Let all clients wait."""
+        ...
+
+
 @define(kw_only=True)
 class Pace:
     """What may be sent now. One object per client, changed only by its caller and its limiter."""
@@ -33,6 +64,8 @@ class Pace:
     """Most requests in flight at once."""
     interval_s: float = 0.0
     """Seconds between two requests; 0 means no cap on the rate."""
+    shared: SharedRate | None = None
+    """Rate that is shared with other clients, instead of an interval of this one's own."""
     limit: float = field(init=False)
     """Requests that may be in flight now; only whole ones count."""
     in_flight: int = field(default=0, init=False)
@@ -55,6 +88,8 @@ class Pace:
         """Take a slot if one is free and nothing has to wait."""
         if self.in_flight > self.limit - 1 or now < self.paused_until or now < self._due:
             return False
+        if self.shared is not None and not self.shared.take(now):
+            return False
         if self.interval_s:
             self._due = max(self._due, now - SLACK_S) + self.interval_s
         self.in_flight += 1
@@ -71,11 +106,13 @@ class Pace:
 
     def wait_s(self, now: float) -> float:
         """Return the seconds until pause and rate allow the next request; 0 when only slots can be missing."""
-        return max(0.0, self.paused_until - now, self._due - now)
+        shared_s = 0.0 if self.shared is None else self.shared.wait_s(now)
+        return max(0.0, self.paused_until - now, self._due - now, shared_s)
 
     def turn_s(self, now: float, *, ahead: int) -> float:
         """Return the seconds until pause and rate allow a request that has *ahead* others before it."""
-        return self.wait_s(now) + ahead * self.interval_s
+        interval_s = self.interval_s if self.shared is None else self.shared.interval_s
+        return self.wait_s(now) + ahead * interval_s
 
     def paused_s(self, now: float) -> float:
         """Return the seconds until the pause of all calls ends; 0 when there is none."""

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._inbox.base import BodyReading, DeliveryFilter, Entry, Preview, State
-from pinwheel_async.webhooks._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.keys import DatabaseKeys
 from pinwheel_async.webhooks._postgres.schema import qualified
 

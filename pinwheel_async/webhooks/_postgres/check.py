@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._inbox.administration import InboxCheck
 from pinwheel_async.webhooks._inbox.encryption import saved_context
-from pinwheel_async.webhooks._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.keys import DatabaseKeys
 from pinwheel_async.webhooks._postgres.schema import qualified
 

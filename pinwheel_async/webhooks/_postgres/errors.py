@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from pinwheel_async._postgres.driver import driver
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._postgres.driver import driver
 
 _KINDS: tuple[tuple[tuple[Any, ...], str, str | None], ...] = (
     ((driver.TooManyConnectionsError,), "the database of the inbox has no connection left", None),

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from pinwheel_async._clock import Clock
+from pinwheel_async._postgres.driver import Connection, driver
+from pinwheel_async._postgres.url import connect_arguments
 from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.webhooks._arguments import check_at_least
@@ -31,14 +33,12 @@ from pinwheel_async.webhooks._inbox.encryption import read_keys
 from pinwheel_async.webhooks._notifier import Notifier
 from pinwheel_async.webhooks._postgres import admin
 from pinwheel_async.webhooks._postgres.check import check
-from pinwheel_async.webhooks._postgres.driver import Connection, driver
 from pinwheel_async.webhooks._postgres.errors import inbox_error
 from pinwheel_async.webhooks._postgres.line import Line, end
 from pinwheel_async.webhooks._postgres.listener import Listener
 from pinwheel_async.webhooks._postgres.rotation import rotate_key
 from pinwheel_async.webhooks._postgres.schema import queue_of
 from pinwheel_async.webhooks._postgres.store import Claimed, InboxOptions, Mark, MarkItem, Store
-from pinwheel_async.webhooks._postgres.url import connect_arguments
 
 T = TypeVar("T")
 

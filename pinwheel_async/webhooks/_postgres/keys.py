@@ -6,9 +6,9 @@ one did it. So several may be in use while one takes the place of another.
 
 from collections.abc import Sequence
 
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async._privacy import Unpicklable
 from pinwheel_async.webhooks._inbox.encryption import BodyCipher, no_key, wrong_key
-from pinwheel_async.webhooks._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.schema import qualified
 
 IN_CLEAR = 0

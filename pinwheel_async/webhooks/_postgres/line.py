@@ -15,9 +15,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from attrs import define
 
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.errors import REPEATABLE, blames_the_values, inbox_error, leaves_connection
 
 _log = logging.getLogger("pinwheel_async.webhooks")

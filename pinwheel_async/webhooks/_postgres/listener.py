@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pinwheel_async.webhooks._postgres.driver import Connection
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.line import end
 
 _log = logging.getLogger("pinwheel_async.webhooks")

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.webhooks._inbox.administration import KeyRotation
 from pinwheel_async.webhooks._inbox.encryption import saved_context
-from pinwheel_async.webhooks._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.keys import DatabaseKeys
 from pinwheel_async.webhooks._postgres.schema import qualified
 

@@ -11,8 +11,8 @@ import re
 from functools import lru_cache
 from hashlib import blake2b
 
+from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._postgres.driver import Connection
 
 VERSION = 1
 """Version of the tables that this code makes."""

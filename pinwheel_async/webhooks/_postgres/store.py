@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from attrs import define, frozen
 
 from pinwheel_async._clock import Clock
+from pinwheel_async._postgres.driver import Connection, connect
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._delivery import Delivery
 from pinwheel_async.webhooks._inbox.base import Claim, Counts
 from pinwheel_async.webhooks._inbox.encryption import BodyCipher, replaced_key, saved_context, wrong_key
 from pinwheel_async.webhooks._postgres import admin, statements as sql
-from pinwheel_async.webhooks._postgres.driver import Connection, connect
 from pinwheel_async.webhooks._postgres.keys import IN_CLEAR, DatabaseKeys
 from pinwheel_async.webhooks._postgres.schema import (
     check_version,

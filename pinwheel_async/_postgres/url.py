@@ -1,4 +1,4 @@
-"""URL of the database of an inbox, as asyncpg takes it."""
+"""URL of a database, as asyncpg takes it."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -11,8 +11,12 @@ _SCHEMES = {"postgresql", "postgres", "postgresql+asyncpg"}
 
 
 @without_locals
-def connect_arguments(url: str) -> tuple[str, dict[str, Any], bool]:
+def connect_arguments(url: str, *, owner: str = "the inbox") -> tuple[str, dict[str, Any], bool]:
     """Return a URL for asyncpg, arguments beside it, and whether its parameters say that it leads to a pooler.
+
+    Args:
+        url: The URL as it was given.
+        owner: Whose it is, in a message.
 
     Raises:
         ConfigurationError: It is no URL of PostgreSQL, or has a parameter that there is not.
@@ -24,11 +28,11 @@ def connect_arguments(url: str) -> tuple[str, dict[str, Any], bool]:
     except ValueError:
         parts, given = urlsplit(""), {}
     if parts.scheme not in _SCHEMES:
-        raise ConfigurationError("the URL of a PostgreSQL inbox is like postgresql://user@host/database")
+        raise ConfigurationError(f"the URL of {owner} must be like postgresql://user@host/database")
     hosts: dict[str, str] = {
         name: given.pop(name) for name in ("host", "port") if name in given
     }  # asyncpg reads them, too
-    arguments = read_parameters(given, owner="the inbox")
+    arguments = read_parameters(given, owner=owner)
     read: str = urlsplit(str(arguments.pop("dsn", ""))).query
     is_pooled = arguments.get("statement_cache_size") == 0
     for name in WITHOUT_NAMES:

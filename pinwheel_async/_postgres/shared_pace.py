@@ -1,0 +1,266 @@
+"""Shared pace: one rate for the clients of many processes, kept as a row in PostgreSQL."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+from pinwheel_async._clock import Clock
+from pinwheel_async._core.arguments import is_more_than, wrong
+from pinwheel_async._http.throttle import SLACK_S
+from pinwheel_async._postgres.driver import Connection, connect, driver
+from pinwheel_async._postgres.url import connect_arguments
+from pinwheel_async._privacy import Unpicklable, without_locals
+from pinwheel_async.errors import ConfigurationError
+
+logger = logging.getLogger("pinwheel_async.http")
+
+SLICE_S = 0.05
+"""Seconds of the rate that a client takes at once. What it has taken is still sent after another one was asked to wait,
+and is lost with a process that dies; shorter slices cost more statements."""
+
+ANSWER_S = 5.0
+"""Seconds that the database has for an answer."""
+
+MAX_BACKOFF_S = 5.0
+"""Most seconds between two attempts to reach a database that is away; the first is tried after a hundredth."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    name text PRIMARY KEY,
+    per_s float8 NOT NULL CHECK (per_s > 0),
+    next_at timestamptz NOT NULL DEFAULT '-infinity',
+    paused_until timestamptz NOT NULL DEFAULT '-infinity'
+)
+"""
+
+_REGISTER = """
+INSERT INTO {table} AS rate (name, per_s) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET per_s = excluded.per_s WHERE rate.per_s <> excluded.per_s
+"""
+
+_TAKE = """
+UPDATE {table}
+SET next_at = greatest(next_at, paused_until, clock_timestamp()) + make_interval(secs => $2 / per_s)
+WHERE name = $1
+RETURNING per_s, extract(epoch FROM next_at - clock_timestamp())::float8 - $2 / per_s AS begins_in_s
+"""
+
+_PAUSE = """
+UPDATE {table} SET paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2)) WHERE name = $1
+"""
+
+_PERMANENT: tuple[Any, ...] = (
+    driver.InvalidAuthorizationSpecificationError,
+    driver.InvalidCatalogNameError,
+    driver.InsufficientPrivilegeError,
+    driver.InvalidSchemaNameError,
+    driver.UndefinedColumnError,
+)
+"""Errors that time does not cure."""
+
+
+class SharedPace(Unpicklable):
+    """Rate that the clients of many processes and machines share, as a row in PostgreSQL. Give one to each client.
+
+    ```python
+    Pinwheel(api_secret, pace=SharedPace("postgresql://app@db/pinwheel", requests_per_s=50))
+    ```
+
+    Together they send no more than *requests_per_s*, whoever comes, goes or dies, and a client that is alone has all of
+    it. What one of them is asked to wait for by a 429, or a 503 with `Retry-After`, all of them wait for; what they
+    have taken of the rate before, a twentieth of a second each, is still sent.
+
+    While the database is away, calls wait: in `background()` as long as it takes, others until their *timeout_s*.
+
+    The row is in the table `pinwheel_rates`, which is made if there is none.
+    """
+
+    @without_locals
+    def __init__(self, url: str, *, requests_per_s: float, name: str = "pinwheel", schema: str | None = None) -> None:
+        """Describe the rate; nothing is connected before a client is opened.
+
+        Args:
+            url: URL of the database, such as `postgresql://user@host/database`.
+            requests_per_s: Most requests begun per second by all together. What the client that was opened last says
+                holds for all.
+            name: Which rate: one for each workspace, or whatever else the API limits.
+            schema: Schema of the table; None means the one that the role finds first.
+
+        Raises:
+            ConfigurationError: An argument cannot work.
+        """
+        if not (is_more_than(requests_per_s, 0) and isfinite(requests_per_s)):
+            raise ConfigurationError(wrong("requests_per_s", "a number above 0", requests_per_s, float))
+        for argument, text in (("name", name), ("schema", schema if schema is not None else "public")):
+            given: Any = text
+            if not isinstance(given, str) or not given or "\0" in given:
+                raise ConfigurationError(wrong(argument, "text that is not empty", given))
+        address, arguments, is_pooled = connect_arguments(url, owner="the shared pace")
+        if is_pooled:
+            arguments["statement_cache_size"] = 0
+        self._address, self._arguments = address, {"timeout": ANSWER_S, **arguments}
+        self._per_s = float(requests_per_s)
+        self._name = name
+        table = '"pinwheel_rates"' if schema is None else '"{}"."pinwheel_rates"'.format(schema.replace('"', '""'))
+        self._sql = {key: text.format(table=table) for key, text in _STATEMENTS.items()}
+        self._table = table
+        self._connection: Connection | None = None
+        self._clock = Clock()
+        self._granted: Callable[[], None] | None = None
+        self._moments: deque[float] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._using = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._taking: asyncio.Task[None] | None = None
+        self.interval_s: float = 1 / self._per_s
+        """Seconds between two requests of all clients."""
+
+    def __repr__(self) -> str:
+        """Return the name of the rate, and what it was when this process last looked."""
+        return f"<SharedPace {self._name} {1 / self.interval_s:g}/s>"
+
+    @property
+    def _slice(self) -> int:
+        return max(1, round(SLICE_S / self.interval_s))
+
+    async def open(self, clock: Clock, granted: Callable[[], None]) -> None:
+        """Connect; a client does so when it is opened.
+
+        Args:
+            clock: The client's.
+            granted: Called whenever there are new moments.
+
+        Raises:
+            ConfigurationError: Another client uses it, or the database refuses for a reason that time does not cure.
+        """
+        if self._granted is not None and self._loop is not None and not self._loop.is_closed():
+            raise ConfigurationError("another client uses this pace: give each client a SharedPace of its own")
+        self._loop, self._using, self._taking, self._tasks = asyncio.get_running_loop(), asyncio.Lock(), None, set()
+        self._granted, self._clock, self._connection = granted, clock, None
+        self._moments.clear()
+        try:
+            await self._connected()
+        except _PERMANENT as error:
+            await self.close()
+            raise ConfigurationError(
+                "the database of the shared pace refuses; is it there, and may the role use or make the table"
+                f" pinwheel_rates? {type(error).__name__}"
+            ) from None
+        except Exception as error:  # noqa: BLE001  # whatever it is: the first request tries again, and says so
+            logger.info("the shared pace is not reached yet: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        """Disconnect; what was taken of the rate and not used is lost, a tenth of a second at most."""
+        self._granted = None
+        tasks, self._tasks, self._taking = self._tasks, set(), None
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._moments.clear()
+        await self._disconnect()
+
+    def take(self, now: float) -> bool:
+        """Take the moment that has come, if there is one, and see to it that there are others."""
+        moments = self._moments
+        while moments and moments[0] < now - SLACK_S:  # unused: made good later, they would make a burst
+            moments.popleft()
+        has_come = bool(moments) and moments[0] <= now
+        if has_come:
+            moments.popleft()
+        if len(moments) <= self._slice // 2 and self._taking is None and self._granted is not None:
+            self._taking = self._start(self._take())
+        return has_come
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds until the next moment; 0 while none is known."""
+        return max(0.0, self._moments[0] - now) if self._moments else 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Let all clients wait, as far as they have taken nothing yet."""
+        if self._granted is not None:
+            self._start(self._pause(seconds))
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work, name="pinwheel shared pace")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _take(self) -> None:
+        """Take a slice, however long that lasts."""
+        try:
+            backoff_s, has_warned = 0.01, False
+            while True:
+                try:
+                    async with self._using, asyncio.timeout(ANSWER_S):
+                        connection = await self._connected()
+                        row = await connection.fetchrow(self._sql["take"], self._name, float(self._slice))
+                        if row is None:  # somebody has removed it
+                            await self._register(connection)
+                            continue
+                    break
+                except Exception as error:  # noqa: BLE001  # whatever it is: without the row nothing may be sent
+                    await self._disconnect()
+                    if not has_warned:
+                        has_warned = True
+                        logger.warning(
+                            "the shared pace cannot be reached, so calls wait: %s",
+                            type(error).__name__,
+                            extra={"event": "shared_pace_lost"},
+                        )
+                    await asyncio.sleep(backoff_s)
+                    backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+            # From when the answer came, so that no moment is earlier here than by the clock of the database.
+            begins = self._clock.monotonic() + row["begins_in_s"]
+            count = self._slice
+            self.interval_s = 1 / row["per_s"]
+            self._moments.extend([begins + number * self.interval_s for number in range(count)])
+        finally:
+            self._taking = None
+        if self._granted is not None:
+            self._granted()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with self._using, asyncio.timeout(ANSWER_S):
+                await (await self._connected()).execute(self._sql["pause"], self._name, seconds)
+        except Exception as error:  # noqa: BLE001  # this client waits all the same, and the others are told by the API
+            logger.info("a pause could not be shared: %s", type(error).__name__)
+            await self._disconnect()
+
+    async def _connected(self) -> Connection:
+        """Return the connection, made anew if it was lost."""
+        if self._connection is None or self._connection.is_closed():
+            connection = await connect(self._address, self._arguments)
+            try:
+                # A role that may not make tables can use one that is there.
+                if await connection.fetchval("SELECT to_regclass($1)", self._table) is None:
+                    async with connection.transaction():
+                        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('pinwheel_rates'))")
+                        await connection.execute(self._sql["table"])
+                await self._register(connection)
+                # A crash may take back the last moments that were given away, which is a burst of one slice.
+                await connection.execute("SET synchronous_commit = off")
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
+        return self._connection
+
+    async def _register(self, connection: Connection) -> None:
+        await connection.execute(self._sql["register"], self._name, self._per_s)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=1)
+            except Exception:  # noqa: BLE001  # it is broken
+                connection.terminate()
+
+
+_STATEMENTS = {"table": _TABLE, "register": _REGISTER, "take": _TAKE, "pause": _PAUSE}
