@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from pinwheel_async.snapshot import Snapshot
 
 
-logger = logging.getLogger("pinwheel_async.http")
+_log = logging.getLogger("pinwheel_async.http")
 
 M = TypeVar("M", bound=Model)
 
@@ -485,7 +485,7 @@ def _warn_of_unknown_version(version: str) -> None:
     """Warn, once for each, of a version that may be misspelt: a newer one is sent, and its answers are read openly."""
     if version not in VERSIONS:
         known = ", ".join(VERSIONS)
-        logger.warning(
+        _log.warning(
             "the API version %s is not known to this release, which knows %s",
             version,
             known,
