@@ -59,6 +59,10 @@ _COMMANDS = {
 
     Running handlers finish, the rest stays in the inbox, and the exit code is 0.
     """,
+    "deploy": """Print files for Docker Compose, Kubernetes or systemd: receivers, workers and a nightly sync.
+
+    They are to begin from: comments say what is yours.
+    """,
     "send": """Send a made-up event, signed with the API secret, to a receiver, and print how it answers.
 
     The exit code is 0 if it answers 200, else 4.
