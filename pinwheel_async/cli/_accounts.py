@@ -1,15 +1,13 @@
 """Command `pinwheel-async accounts`: lists the accounts of a workspace."""
 
-from datetime import datetime
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
-from rich.table import Table
 
 from pinwheel_async._core.converter import encode
 from pinwheel_async.cli._options import Connection, Json
+from pinwheel_async.cli._render import print_rows
 from pinwheel_async.models.account import Account
 
 
@@ -20,7 +18,7 @@ async def accounts(
     json: Json = False,
     connection: Connection | None = None,
 ) -> None:
-    """List the accounts of the workspace.
+    """List the accounts of the workspace: on a terminal as a table, else a line for each, with tabs between the values.
 
     Parameters
     ----------
@@ -38,25 +36,15 @@ async def accounts(
     if json:
         print(f"[{', '.join(encode(account, nulls=True).decode() for account in found)}]")
     else:
-        _print_table(found)
+        print_rows([_row(account) for account in found], omit=("platform", "monitoring", "created", "connected"))
 
 
-def _print_table(accounts: list[Account]) -> None:
-    table = Table()
-    for heading in ("account", "end user", "platform", "connected", "monitoring", "created"):
-        table.add_column(heading, no_wrap=heading == "account")
-    for account in accounts:
-        table.add_row(
-            account.id,
-            account.end_user_id,
-            account.platform_id,
-            "yes" if account.connected else "no",
-            account.monitoring_status,
-            _day(account.created_at),
-        )
-    Console(highlight=False, markup=False).print(table)
-
-
-def _day(moment: datetime | None) -> str | None:
-    # The API may say null where its documentation says never.
-    return None if moment is None else f"{moment:%Y-%m-%d}"
+def _row(account: Account) -> dict[str, object]:
+    return {
+        "account": account.id,
+        "end user": account.end_user_id,
+        "platform": account.platform_id,
+        "connected": account.connected,
+        "monitoring": account.monitoring_status,
+        "created": account.created_at,
+    }

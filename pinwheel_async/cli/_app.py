@@ -49,6 +49,7 @@ _COMMANDS = {
     Disconnect the accounts first, or the data comes again. Backups and exported files are out of reach.
     """,
     "accounts": "List the accounts of the workspace.",
+    "get": "Print an account, or one of its products, as JSON: payroll data. Of a list, each object is a line.",
     "link_token": "Make a Link token and print it: a secret, with which Link opens as this end user.",
     "listen": """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
 
@@ -117,6 +118,9 @@ for group, (group_text, commands) in _GROUPS.items():
     for name, text in commands.items():
         below.command(f"pinwheel_async.cli._{group}:{name}", help=text)
     app.command(below)
+app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]  # its options are untyped
+    help="Let bash, zsh or fish complete commands and options."
+)
 
 
 _CODES: tuple[tuple[type[Exception], int], ...] = (

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from json import dumps
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from attrs import evolve, frozen
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
-from rich.table import Table
 
 from pinwheel_async.cli._options import InboxPlace, Json, inbox_key, inbox_old_keys, open_inbox
-from pinwheel_async.cli._render import age_of
+from pinwheel_async.cli._render import age_of, print_rows
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks import DeliveryFilter, Entry, Preview, backup_inbox, check_inbox, move_inbox
 
@@ -116,7 +113,9 @@ async def show(
     if json:
         print(dumps([entry.to_dict() for entry in found]))
     else:
-        _print_table(found)
+        print_rows(
+            [_row(entry) for entry in found], omit=("attempts", "received", "ordering key", "event"), fold="reason"
+        )
 
 
 async def revive(
@@ -362,14 +361,13 @@ def _print_preview(verb: str, preview: Preview, *, json: bool) -> None:
     print(preview.to_json() if json else f"{verb} {_summary(preview)}")
 
 
-def _print_table(entries: Sequence[Entry]) -> None:
-    now = time.time()
-    table = Table()
-    for heading in ("event id", "event", "ordering key", "state", "attempts", "age", "reason"):
-        table.add_column(heading, overflow="fold", justify="right" if heading in {"attempts", "age"} else "left")
-    for entry in entries:
-        age = age_of(now - entry.received_at)
-        table.add_row(
-            entry.event_id, entry.event, entry.ordering_key, entry.state, str(entry.attempts), age, entry.reason
-        )
-    Console(highlight=False, markup=False).print(table)
+def _row(entry: Entry) -> dict[str, object]:
+    return {
+        "event id": entry.event_id,
+        "event": entry.event,
+        "ordering key": entry.ordering_key,
+        "state": entry.state,
+        "attempts": entry.attempts,
+        "received": datetime.fromtimestamp(entry.received_at, UTC),
+        "reason": entry.reason,
+    }

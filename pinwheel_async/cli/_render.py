@@ -1,9 +1,9 @@
-"""Rendering in the terminal: progress bars on stderr, tables and ages on stdout."""
+"""Rendering: progress bars on stderr, if it is a terminal; tables on stdout, or lines with tabs for other programs."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -161,3 +161,56 @@ def print_events(entries: "Iterable[Entry]") -> None:
 def age_of(seconds: float) -> str:
     """Write how long ago something was, in its largest unit."""
     return next((f"{seconds / size:.0f} {unit}" for size, unit in _AGE_UNITS if seconds >= size), f"{seconds:.0f} s")
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], *, omit: Sequence[str], fold: str | None = None) -> None:
+    """Print rows: on a terminal as a table, else a line for each with whole values between tabs, without headings.
+
+    No id is cut or folded: a terminal that is too narrow loses columns.
+
+    Args:
+        rows: Values by heading, the same headings in each. A moment is its age on a terminal, and ISO 8601 elsewhere.
+        omit: Headings of columns that a narrow terminal does without, the first one first.
+        fold: Heading of the column with a text that may be folded.
+    """
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join([_plain(value) for value in row.values()]))
+        return
+    now = datetime.now(UTC)
+    shown = [{heading: _short(value, now) for heading, value in row.items()} for row in rows]
+    headings = list(rows[0]) if rows else []
+    widths = {heading: max(len(heading), *(len(row[heading]) for row in shown)) for heading in headings}
+    if fold in widths:
+        widths[fold] = min(widths[fold], _LEAST_FOLDED)
+    for heading in omit:
+        if _width_of(widths) > console.width:
+            widths.pop(heading, None)
+    table = Table()
+    for heading in widths:
+        table.add_column(heading, no_wrap=heading != fold, overflow="fold" if heading == fold else "ignore")
+    for row in shown:
+        table.add_row(*[row[heading] for heading in widths])
+    console.width = max(console.width, _width_of(widths))
+    console.print(table)
+
+
+_LEAST_FOLDED = 20
+"""Characters that a folded column gets at least: narrower ones cannot be read."""
+
+
+def _width_of(widths: Mapping[str, int]) -> int:
+    """Return how wide a table is: each column with a blank on both sides, and lines between and around them."""
+    return sum(widths.values()) + 3 * len(widths) + 1
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+    return "".join([char if char.isprintable() else " " for char in text])
+
+
+def _short(value: object, now: datetime) -> str:
+    return age_of((now - value).total_seconds()) if isinstance(value, datetime) else _plain(value)

@@ -6,14 +6,19 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import pinwheel_async
-from pinwheel_async.cli._accounts import _print_table
+from pinwheel_async.cli._accounts import _row
+from pinwheel_async.cli._render import print_rows
 from pinwheel_async.models import Account
+from pinwheel_async.products import PRODUCTS
 from pinwheel_async.testing import FakePinwheel, Fault, make
 
 from .terminal import on_terminal
@@ -32,11 +37,43 @@ def complaint(done: Done) -> str:
 
 
 def test_accounts(run: Run, fake: FakePinwheel):
-    """`accounts` prints a table of accounts."""
+    """`accounts` prints a line for each account, whole values between tabs, for other programs."""
     done = run("accounts", "--base-url", fake.base_url)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(account_id in done.stdout for account_id in fake.world.account_ids())
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [*fake.world.account_ids()] == [line[0] for line in lines]
+    assert {6} == {len(line) for line in lines}
+    assert all(datetime.fromisoformat(line[5]).tzinfo for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (200, ["account", "end user", "platform", "connected", "monitoring", "created"]),
+        (70, ["account", "end user", "connected"]),
+        (30, ["account", "end user"]),
+    ],
+)
+def test_accounts_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int, headings: list[str]):
+    """A narrow terminal loses columns; no id is cut or folded."""
+    made = make(Account, end_user_id="an-end-user")
+    console = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr("pinwheel_async.cli._render.Console", lambda **_: console)
+    print_rows([_row(made)], omit=("platform", "monitoring", "created", "connected"))
+    shown = console.file.getvalue()
+
+    first_line = shown.splitlines()[1]
+    assert headings == [heading.strip() for heading in first_line.split("\N{BOX DRAWINGS HEAVY VERTICAL}")[1:-1]]
+    assert f" {made.id} " in shown
+    assert " an-end-user " in shown
+
+
+def test_rows_of_odd_text(capsys: pytest.CaptureFixture[str]):
+    """What would break a line or a field becomes a blank."""
+    print_rows([{"a": "x\ty\nz\x1b", "b": None, "c": True, "d": 7}], omit=())
+
+    assert "x y z \t\tyes\t7\n" == capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", ["argument", "variable"])
@@ -52,11 +89,12 @@ def test_proxy(run: Run, fake: FakePinwheel, place: str):
     assert [request.path for request in fake.requests] == ["http://pinwheel.test/gateway/v1/accounts"]
 
 
-def test_an_account_without_a_date(capsys):
-    """A null where the documentation says never leaves its cell empty."""
-    _print_table([make(Account, created_at=None, end_user_id=None, connected=None)])
+def test_an_account_without_a_date(capsys: pytest.CaptureFixture[str]):
+    """A null where the documentation says never leaves its field empty."""
+    print_rows([_row(make(Account, created_at=None, end_user_id=None, connected=None))], omit=())
+    fields = capsys.readouterr().out.rstrip("\n").split("\t")
 
-    assert make(Account).id in capsys.readouterr().out
+    assert (make(Account).id, "", "", "") == (fields[0], fields[1], fields[3], fields[5])
 
 
 def test_accounts_json(run: Run, fake: FakePinwheel):
@@ -83,6 +121,45 @@ def test_accounts_by_connection(run: Run, fake: FakePinwheel, flag: str, expecte
     done = run("accounts", "--json", flag, "--base-url", fake.base_url)
 
     assert {account["connected"] for account in json.loads(done.stdout)} == {expected}
+
+
+def test_get(run: Run, fake: FakePinwheel):
+    """`get` prints an account as the API sends it."""
+    (account_id, *_) = fake.world.account_ids()
+    done = run("get", "account", account_id, "--base-url", fake.base_url)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["id"] == account_id
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_get_product(run: Run, fake: FakePinwheel, product: str):
+    """`get` prints each product of an account: an object, or a line for each object of a list."""
+    account_id = next(found for found in fake.world.account_ids() if fake.world.records(found, "paystubs"))
+    done = run("get", product, account_id, "--base-url", fake.base_url)
+
+    assert done.returncode in {0, 2}  # the made-up person may have no such data
+    assert done.returncode == 0 or "answered 404" in complaint(done)
+    for line in done.stdout.splitlines():
+        assert json.loads(line)["id"]
+    if product == "paystubs":
+        assert len(done.stdout.splitlines()) == len(fake.world.records(account_id, "paystubs"))
+
+
+def test_completion(run: Run, tmp_path: Path, environment: dict[str, str]):
+    """`--install-completion` writes a script that the shell takes, and that knows the commands and their options."""
+    done = run("--install-completion", "--shell", "bash", HOME=str(tmp_path))
+    (script,) = tmp_path.rglob("completions/pinwheel-async")
+    complete = """
+        source "$0"; COMP_WORDS=(pinwheel-async li); COMP_CWORD=1; COMP_LINE="pinwheel-async li"; COMP_POINT=17
+        $(complete -p pinwheel-async | grep -o -e '-F [^ ]*' | cut -c 4-)
+        echo ${COMPREPLY[@]}
+    """
+    shown = subprocess.run(["bash", "-c", complete, script], capture_output=True, text=True, check=True)
+
+    assert done.returncode == 0
+    assert ["link-token", "listen"] == sorted(shown.stdout.split())
+    assert "--shutdown-timeout-s" in script.read_text()
 
 
 LINK_TOKEN = (
