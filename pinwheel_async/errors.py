@@ -120,6 +120,8 @@ class TransportError(PinwheelError):
         host: Host, and port if one was given, that was called; None for a signed link, which the server chose.
     """
 
+    host: str | None = None
+
     def __init__(self, *, endpoint: str, reason: str, attempts: int, sent: bool, host: str | None = None) -> None:
         self.endpoint = endpoint
         self.reason = reason

@@ -219,7 +219,12 @@ class Control:
             found = await action(_read(kind, body), parse_qs(query))
         except _UnknownError as error:
             return _json(error.status, {"error": str(error)})
-        except (ValueError, TypeError, OverflowError) as error:
+        except (
+            msgspec.MsgspecError,
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as error:  # the first is no ValueError before 0.23
             return _json(400, {"error": str(error)})
         return _json(200, found)
 
