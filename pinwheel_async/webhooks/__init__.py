@@ -28,6 +28,7 @@ from pinwheel_async.webhooks._worker.run import work
 
 if TYPE_CHECKING:
     from pinwheel_async.webhooks._app import webhook_app
+    from pinwheel_async.webhooks._inspector.inspector import Inspector
     from pinwheel_async.webhooks._postgres.inbox import PostgresInbox
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Health",
     "Inbox",
     "InboxCheck",
+    "Inspector",
     "KeyRing",
     "KeyRotation",
     "MemoryInbox",
@@ -78,6 +80,7 @@ if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
     __getattr__, __dir__ = _lazy.attach(
         __name__,
         {
+            "Inspector": "pinwheel_async.webhooks._inspector.inspector",
             "PostgresInbox": "pinwheel_async.webhooks._postgres.inbox",
             "webhook_app": "pinwheel_async.webhooks._app",
         },
