@@ -11,7 +11,16 @@ from pinwheel_async.webhooks._delivery import Delivery, parse_delivery
 from pinwheel_async.webhooks._health import Health
 from pinwheel_async.webhooks._hooks import StoredDelivery
 from pinwheel_async.webhooks._inbox.administration import InboxCheck, KeyRotation
-from pinwheel_async.webhooks._inbox.base import BodyReading, Claim, Counts, DeliveryFilter, Entry, Inbox, Preview
+from pinwheel_async.webhooks._inbox.base import (
+    BodyReading,
+    Claim,
+    Counts,
+    DeliveryFilter,
+    DeliveryProgress,
+    Entry,
+    Inbox,
+    Preview,
+)
 from pinwheel_async.webhooks._inbox.memory import MemoryInbox
 from pinwheel_async.webhooks._inbox.sqlite import SqliteInbox
 from pinwheel_async.webhooks._inbox.sqlite_backup import backup_inbox, move_inbox
@@ -40,6 +49,7 @@ __all__ = [
     "Counts",
     "Delivery",
     "DeliveryFilter",
+    "DeliveryProgress",
     "Entry",
     "Health",
     "Inbox",
