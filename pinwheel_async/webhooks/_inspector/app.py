@@ -15,6 +15,7 @@ from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.webhooks._inbox.base import DeliveryFilter, Entry, Inbox
 from pinwheel_async.webhooks._inspector import pages
 from pinwheel_async.webhooks._inspector.auth import SESSION_S, Guard, Visitor, is_same_origin
+from pinwheel_async.webhooks._inspector.delivery import Shown
 from pinwheel_async.webhooks._inspector.fields import revealed_fields
 from pinwheel_async.webhooks._inspector.html import Html
 from pinwheel_async.webhooks._inspector.view import PAGE_ROWS, View
@@ -208,14 +209,18 @@ class _RequestHandlers:
         more = len(entries) > view.page * PAGE_ROWS
         return pages.Listing(view=view, counts=counts, entries=rows, more=more, shown=shown)
 
-    async def _shown(self, event_id: str) -> pages.Shown | None:
+    async def _shown(self, event_id: str) -> Shown | None:
         entries = await self._inbox.entries(DeliveryFilter(event_ids=(event_id,)), limit=1)
         if not entries:
             return None
         has_body = bool(await self._inbox.entries(DeliveryFilter(event_ids=(event_id,), with_body=True), limit=1))
+        progress = await self._all.progress(event_id) if hasattr(self._all, "progress") else None
         can_replay = has_body and entries[0].state == "done" and hasattr(self._all, "replay")
-        return pages.Shown(
-            entry=entries[0], can_replay=can_replay, can_reveal=has_body and hasattr(self._all, "read_body")
+        return Shown(
+            entry=entries[0],
+            progress=progress,
+            can_replay=can_replay,
+            can_reveal=has_body and hasattr(self._all, "read_body"),
         )
 
     async def _entry(self, event_id: str) -> Entry:

@@ -1,5 +1,6 @@
 """Inspector of an inbox: who may see it; `webhook_app` serves it."""
 
+import secrets
 from typing import Any
 
 from aiohttp import web
@@ -49,3 +50,16 @@ class Inspector(Unpicklable, Discreet):
         given: Any = inbox
         check_inbox_argument(given, ("entries", "counts", "revive", "purge"))
         return inspector_app(inbox, self._guard)
+
+
+def one_time_app(inbox: Inbox) -> tuple[web.Application, str]:
+    """Return an application for who has started it on this machine, and the token of a URL that logs in once.
+
+    They may reveal values, as they can read the inbox without it. Whoever reads the URL later, in a log or a history,
+    can do nothing with it.
+
+    Args:
+        inbox: An inbox that is open while the application runs.
+    """
+    ticket = secrets.token_urlsafe(32)
+    return inspector_app(inbox, Guard(secrets.token_urlsafe(32), secrets.token_urlsafe(32), ticket=ticket)), ticket

@@ -23,7 +23,7 @@ FLAGS = [
     *("--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
     "--disable-sync",
 ]
-DEADLINE_MS = 9_000
+DEADLINE_MS = 90_000
 WIDE, NARROW = (1280, 900), (390, 844)
 SCREENSHOTS = os.environ.get("PINWHEEL_ASYNC_SCREENSHOTS")
 """Folder to keep pictures in, to be looked at."""

@@ -33,6 +33,7 @@ async function refresh() {
     if (answer.redirected) return location.reload(); // the login is over
     if (!answer.ok) throw new Error(String(answer.status));
     const now = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (paused) return;
     const before = new Set(rows(document));
     const added = rows(now).filter((href) => !before.has(href)).length;
     for (const region of document.querySelectorAll("[data-live]")) replace(region, now.getElementById(region.id));
