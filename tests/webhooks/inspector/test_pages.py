@@ -362,7 +362,8 @@ async def test_accounts(inspect, inbox, stored, time):
         page, text = await read(client, "accounts")
 
     assert re.search(
-        r"another.*shifts\.added\s+waiting.*7f3e9a52…9c11\s+Deliveries\s+4\s+2026-01-01 00:00:00\s+account\.added\s+waiting\s+"
+        r"another.*shifts\.added\s+waiting.*7f3e9a52…9c11\s+Deliveries\s+4\s+2026-01-01 00:00:00\s+"
+        r"account\.added\s+waiting\s+"
         r"income\.added \(2 times\)\s+waiting\s+paystubs\.added\s+waiting",
         text,
         re.DOTALL,
