@@ -213,7 +213,10 @@ class _RequestHandlers:
         entries = await self._inbox.entries(DeliveryFilter(event_ids=(event_id,)), limit=1)
         if not entries:
             return None
-        has_body = bool(await self._inbox.entries(DeliveryFilter(event_ids=(event_id,), with_body=True), limit=1))
+        # What is not done has its body.
+        has_body = entries[0].state != "done" or bool(
+            await self._inbox.entries(DeliveryFilter(event_ids=(event_id,), with_body=True), limit=1)
+        )
         progress = await self._all.progress(event_id) if hasattr(self._all, "progress") else None
         can_replay = has_body and entries[0].state == "done" and hasattr(self._all, "replay")
         return Shown(

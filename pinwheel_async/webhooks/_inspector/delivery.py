@@ -109,7 +109,9 @@ def _failure(entry: Entry) -> list[Child]:
 
 _HANDLER = re.compile(r"; (?=[\w.<>]+: )")
 
-_NAME = re.compile(r"([\w.<>]+): (.+)", re.DOTALL)
+_NAME = re.compile(r"([\w.<>]+): ((?:timeout: |[\w.]+(?:$| \(| at | of \[|, )).*)", re.DOTALL)
+"""A handler and its error chain; a part of the body that cannot be read looks like it, as `payload.id: not text`."""
+
 
 _LINE = re.compile(r" at (?=[\w.<>]+ \()| > |(?<=\)), (?=from |while handling )|(?<=\w), (?=from |while handling )")
 
@@ -119,8 +121,7 @@ def failures(reason: str) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     for failure in _HANDLER.split(reason):
         named = _NAME.fullmatch(failure)
-        name, chain = (named[1], named[2]) if named else ("", failure)
-        found.append((name, [line for line in _LINE.split(chain) if line]))
+        found.append((named[1], _LINE.split(named[2])) if named else ("", [failure]))
     return found
 
 

@@ -14,6 +14,9 @@ from pinwheel_async.webhooks._inbox.base import DeliveryFilter
 PAGE_ROWS = 50
 """Deliveries on a page."""
 
+MAX_TEXT = 300
+"""Characters of a field of a URL, at most; ids and names that are stored have fewer."""
+
 MAX_PAGE = 20
 """Pages that are counted from the newest on; older deliveries are found by when they came."""
 
@@ -37,11 +40,11 @@ class View(Discreet):
     def of(cls, query: Mapping[str, str]) -> "View":
         """Read the query of a URL; what is not understood counts as not said."""
         given: dict[str, Any] = {
-            name: query[name].strip()[:300] for name in ("state", "event", "account", "before") if name in query
+            name: _storable(query.get(name, "").strip()) for name in ("state", "event", "account", "before", "said")
         }
         page = query.get("page", "1")
         number = int(page) if page.isascii() and page.isdecimal() and len(page) < 5 else 1
-        return cls(**given, page=min(max(number, 1), MAX_PAGE), id=query.get("id", ""), said=query.get("said", ""))
+        return cls(**given, page=min(max(number, 1), MAX_PAGE), id=_storable(query.get("id", "")))
 
     def href(self, place: str = "./", **changes: str | int) -> str:
         """Return the URL of another view, as a link on any page of the inspector has it."""
@@ -69,6 +72,11 @@ class View(Discreet):
     def is_filtered(self) -> bool:
         """Whether only some deliveries are listed."""
         return bool(self.state or self.event or self.account or self.before)
+
+
+def _storable(text: str) -> str:
+    """Return text without what no inbox can hold, such as a NUL or half a character: nothing is stored under that."""
+    return "".join([char if char.isprintable() else "\ufffd" for char in text[:MAX_TEXT]])
 
 
 def _moment(text: str) -> datetime:

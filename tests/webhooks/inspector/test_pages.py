@@ -9,10 +9,12 @@ from urllib.parse import quote
 
 import pytest
 from attrs import evolve
+from yarl import URL
 
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks import DeliveryFilter, MemoryInbox, SqliteInbox
 from pinwheel_async.webhooks._delivery import make_delivery
+from pinwheel_async.webhooks._inspector.delivery import failures
 from pinwheel_async.webhooks._inspector.view import PAGE_ROWS
 
 from .conftest import ACCOUNT, REVEAL, TOKEN
@@ -173,6 +175,30 @@ async def test_delivery(inspect, inbox, stored, time):
     assert re.search(r"Next attempt\s+in [12] min", text)
     assert ACCOUNT in text
     assert re.search(r"Next attempt\s+after an earlier delivery of its account", behind)
+
+
+def test_failures():
+    """A reason is taken apart into handlers and lines of their chains; what cannot be read has no handler."""
+    group = "f: ExceptionGroup at a.f (a.py:1) of [ValueError at a.g (a.py:2); KeyError]; a.<locals>.g: timeout: no end"
+    assert [
+        ("f", ["ExceptionGroup", "a.f (a.py:1) of [ValueError", "a.g (a.py:2); KeyError]"]),
+        ("a.<locals>.g", ["timeout: no end"]),
+    ] == failures(group)
+    assert [("", ["payload.id: not text"]), ("", ["payload.count: not a whole number"])] == failures(
+        "payload.id: not text; payload.count: not a whole number"
+    )
+    assert [("", ["the process ended 5 times while it ran"])] == failures("the process ended 5 times while it ran")
+    assert [("f", ["KeyError"])] == failures("f: KeyError")
+
+
+async def test_unstorable_query(inspect, inbox):
+    """A URL with characters that no inbox can hold finds nothing, and is no error."""
+    async with inspect(inbox=inbox) as client:
+        await client.log_in()
+        for odd in ("%00", "%ff", "%ED%A0%80", "%F0%9F", "x" * 5000):
+            for name in ("id", "account", "event", "before", "state", "said"):
+                answer = await client.session.get(URL(f"{client.url}/?{name}={odd}", encoded=True))
+                assert 200 == answer.status
 
 
 async def test_unknown_delivery(inspect, inbox):
