@@ -139,7 +139,7 @@ async def test_paging(inspect, inbox, stored, time, monkeypatch):
         await client.log_in()
         for number in range(2 * PAGE_ROWS + 10):
             await stored(inbox, f"event-{number:03}")
-            time.advance(2)
+            time.advance(0.25)  # several come in one second
         path, seen, pages = "", [], 0
         while path is not None:
             page, _ = await read(client, path.removeprefix("./"))
@@ -149,7 +149,7 @@ async def test_paging(inspect, inbox, stored, time, monkeypatch):
             path = unescape(older[1]) if older else None
             pages += 1
 
-    assert 3 == pages
+    assert pages >= 3
     assert [f"event-{number:03}" for number in range(2 * PAGE_ROWS + 9, -1, -1)] == seen
 
 
