@@ -94,6 +94,16 @@ async def test_live(inspect, router, body, watched, size):
         await expect(page.get_by_role("link", name="income.added")).to_be_visible()
 
 
+async def test_login_over(inspect, router, watched):
+    """A page whose login is over leads to the form, and shows nothing any more."""
+    page = watched.page
+    async with inspect(router, work=False) as client:
+        await log_in(page, client)
+        await page.context.clear_cookies()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        assert 0 == await page.locator("#counts").count()
+
+
 async def test_server_away(inspect, router, body, watched):
     """A page whose server has gone says so, and does not look as if all were well."""
     page = watched.page

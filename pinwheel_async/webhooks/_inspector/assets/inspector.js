@@ -30,7 +30,7 @@ function say(text) {
 async function refresh() {
   try {
     const answer = await fetch(location.href.split("#")[0], { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(15000) });
-    if (answer.redirected) return location.reload(); // the login is over
+    if (answer.redirected || answer.status === 401 || answer.status === 403) return location.reload(); // the login is over
     if (!answer.ok) throw new Error(String(answer.status));
     const now = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (paused) return;
