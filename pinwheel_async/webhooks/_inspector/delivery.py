@@ -9,7 +9,7 @@ from pinwheel_async._privacy import Discreet
 from pinwheel_async.webhooks._inbox.base import DeliveryProgress, Entry
 from pinwheel_async.webhooks._inspector.auth import Visitor
 from pinwheel_async.webhooks._inspector.fields import Revealed, masked_fields
-from pinwheel_async.webhooks._inspector.html import Child, Html, tag
+from pinwheel_async.webhooks._inspector.html import Child, Html, breakable, tag
 from pinwheel_async.webhooks._inspector.layout import account_link, action_form, badge, duration, moment
 from pinwheel_async.webhooks._inspector.view import View
 
@@ -75,7 +75,9 @@ def _handlers(entry: Entry, progress: DeliveryProgress | None) -> list[Child]:
     only = ", ".join(progress.only)
     if not did and not only:
         return []
-    rows = [tag("tr", tag("th", tag("code", name), scope="row"), tag("td", what)) for name, what in did.items()]
+    rows = [
+        tag("tr", tag("th", tag("code", breakable(name)), scope="row"), tag("td", what)) for name, what in did.items()
+    ]
     heads = tag("tr", tag("th", "Handler", scope="col"), tag("th", "What it did", scope="col"))
     table = tag("table", tag("thead", heads), tag("tbody", *rows), class_="fields", aria_labelledby="handlers")
     return [
@@ -103,7 +105,7 @@ def _failure(entry: Entry) -> list[Child]:
     for name, lines in failures(entry.reason):
         if name:
             parts.append(tag("h4", "Handler ", tag("code", name)))
-        parts.append(tag("ol", *[tag("li", tag("code", line)) for line in lines], class_="stack"))
+        parts.append(tag("ol", *[tag("li", tag("code", breakable(line))) for line in lines], class_="stack"))
     return parts
 
 
@@ -154,5 +156,5 @@ def _field_table(rows: Sequence[tuple[str, Html]]) -> Html | None:
     if not rows:
         return None
     heads = tag("tr", tag("th", "Field", scope="col"), tag("th", "Value", scope="col"))
-    body = [tag("tr", tag("th", tag("code", path), scope="row"), tag("td", value)) for path, value in rows]
+    body = [tag("tr", tag("th", tag("code", breakable(path)), scope="row"), tag("td", value)) for path, value in rows]
     return tag("table", tag("thead", heads), tag("tbody", *body), class_="fields", aria_labelledby="fields")

@@ -1,10 +1,11 @@
 """HTML as a tree of elements: whatever is not made by `tag` is text, and is escaped."""
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-VOID = frozenset({"br", "input", "link", "meta"})
+VOID = frozenset({"br", "input", "link", "meta", "wbr"})
 """Elements without content."""
 
 NOTHING_SHOWN = "\ufffd"
@@ -39,6 +40,12 @@ def tag(name: str, /, *children: Child, **attributes: str | int | bool | None) -
 def joined(children: Iterable[Child]) -> Html:
     """Return HTML and text one after another."""
     return Html("".join([child if isinstance(child, Html) else _text(child) for child in children]))
+
+
+def breakable(name: str) -> Html:
+    """Return a name that may be broken into lines after a dot, an underscore or a slash, and nowhere else."""
+    parts: list[Child] = re.split(r"(?<=[._/])(?=.)", name)
+    return joined([child for part in parts for child in (part, tag("wbr"))][:-1])
 
 
 def _text(child: Child) -> str:

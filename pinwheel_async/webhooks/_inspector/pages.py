@@ -10,7 +10,7 @@ from pinwheel_async._privacy import Discreet
 from pinwheel_async.webhooks._inbox.base import STATES, Counts, Entry
 from pinwheel_async.webhooks._inspector.auth import Visitor
 from pinwheel_async.webhooks._inspector.delivery import Shown, delivery_section
-from pinwheel_async.webhooks._inspector.html import Child, Html, joined, tag
+from pinwheel_async.webhooks._inspector.html import Child, Html, breakable, joined, tag
 from pinwheel_async.webhooks._inspector.layout import (
     account_link,
     action_form,
@@ -191,7 +191,7 @@ def _row(view: View, entry: Entry) -> Html:
     is_chosen = view.id == entry.event_id
     link = tag(
         "a",
-        entry.event or "without a name",
+        breakable(entry.event or "without a name"),
         href=view.href(id=entry.event_id) + "#detail",
         aria_current="true" if is_chosen else None,
     )
@@ -229,4 +229,4 @@ def _step(same: Sequence[Entry]) -> Html:
     entry = same[-1]
     times = f" ({len(same)} times)" if len(same) > 1 else ""
     href = View(id=entry.event_id).href()
-    return tag("li", tag("a", (entry.event or "without a name") + times, href=href), " ", badge(entry.state))
+    return tag("li", tag("a", breakable((entry.event or "without a name") + times), href=href), " ", badge(entry.state))
