@@ -41,6 +41,7 @@ _WIRE = (
     "client.py",
     "webhooks/_app.py",
     "webhooks/_body.py",
+    "webhooks/_inspector/",
     "testing/_fake.py",
     "testing/_harness.py",
     "testing/_webhooks/sender.py",

@@ -78,6 +78,7 @@ _GROUPS = {
             "revive": "Let dead deliveries be handled again.",
             "replay": "Let deliveries be handled again that are done and whose bodies were kept, or that are dead.",
             "body": "Print the stored body of one delivery: payroll data. Who read it is recorded in the inbox.",
+            "inspect": "Serve pages that show an inbox to this machine; the URL that is printed logs in once.",
             "check": "Check that the file is whole and its books are right; the exit code is 1 if anything is wrong.",
             "backup": "Copy an inbox as of one moment, also while a receiver runs.",
             "move": "Move an inbox that no receiver has open.",

@@ -1,5 +1,6 @@
 """Commands `pinwheel-async inbox ...`: count, list, revive, replay and purge what a receiver has stored."""
 
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -252,6 +253,27 @@ async def readings(
         return
     for reading in found:
         print(f"{datetime.fromtimestamp(reading.at, UTC):%Y-%m-%dT%H:%M:%SZ}  {reading.user}  {reading.event_id}")
+
+
+async def inspect(
+    *, inbox: InboxPlace = _DEFAULT, port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))] = 0
+) -> None:
+    """Serve the inspector of an inbox to this machine, until SIGTERM or SIGINT; the URL that is printed logs in once.
+
+    Parameters
+    ----------
+    port:
+        Where the pages are; 0 for a free port.
+    """
+    from pinwheel_async.cli._server import inspecting  # noqa: PLC0415  # other commands need no server
+    from pinwheel_async.cli._signals import on_sigterm  # noqa: PLC0415  # as above
+
+    logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
+    logging.getLogger("pinwheel_async.audit").setLevel(logging.INFO)
+    stop = on_sigterm()
+    async with open_inbox(inbox) as opened, inspecting(opened, port=port) as url:
+        print(f"pinwheel-async: inspector, once, at {url}", file=sys.stderr, flush=True)
+        await stop.wait()
 
 
 async def check(*, inbox: InboxPlace = _DEFAULT, json: Json = False) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from json import dumps
 from typing import Annotated, Any, get_args
 
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from pinwheel_async.cli._options import InboxPlace, Json
-from pinwheel_async.cli._server import receiving
+from pinwheel_async.cli._server import inspecting, receiving
 from pinwheel_async.cli._signals import on_sigterm
 from pinwheel_async.events import EVENTS, Event
 from pinwheel_async.models.job import JobOutcome, SyncStatus
@@ -28,6 +29,7 @@ async def listen(
     path: str = "/webhooks/pinwheel",
     inbox: str = "listen.db",
     inbox_schema: str | None = None,
+    inspect: Annotated[bool, Parameter(show_default=False)] = False,
     json: Json = False,
 ) -> None:
     """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
@@ -48,6 +50,8 @@ async def listen(
         another receiver, whose deliveries would be taken away from its handlers.
     inbox_schema:
         Schema of PostgreSQL where the tables of the inbox are.
+    inspect:
+        Serve the inspector, too, to this machine only and on a port of its own; the URL that is printed logs in once.
     """
     secret = find_secret(None)
     logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
@@ -55,8 +59,13 @@ async def listen(
     stop = on_sigterm()
     router = _printing(as_json if json else as_line, stop)
     store = InboxPlace(inbox=inbox, inbox_schema=inbox_schema).make(consumer="listen", create=True)
-    async with receiving(router, secret=secret, inbox=store, path=path, host=host, port=port) as url:
+    async with AsyncExitStack() as running:
+        receiver = receiving(router, secret=secret, inbox=store, path=path, host=host, port=port)
+        url = await running.enter_async_context(receiver)
         print(f"pinwheel-async: listening at {url}, health at {url}/health", file=sys.stderr, flush=True)
+        if inspect:
+            inspector_url = await running.enter_async_context(inspecting(store))
+            print(f"pinwheel-async: inspector, once, at {inspector_url}", file=sys.stderr, flush=True)
         await stop.wait()
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks import Inbox, Router, webhook_app
+from pinwheel_async.webhooks._inspector.inspector import one_time_app
 
 
 @asynccontextmanager
@@ -63,6 +64,26 @@ async def serving(app: web.Application, *, host: str = "127.0.0.1", port: int = 
         yield f"http://{f'[{host}]' if ':' in host else host}:{bound}"
     finally:
         await runner.cleanup()
+
+
+@asynccontextmanager
+async def inspecting(inbox: Inbox, *, port: int = 0) -> AsyncGenerator[str]:
+    """Serve the inspector of an open inbox to this machine, and give a URL that logs in once.
+
+    It has a port of its own: that of a receiver is often forwarded to the internet.
+
+    Args:
+        inbox: What is shown.
+        port: Where to listen; 0 for a free port.
+
+    Raises:
+        ConfigurationError: The port cannot be listened on.
+    """
+    app = web.Application()
+    inspector, ticket = one_time_app(inbox)
+    app.add_subapp("/inspector", inspector)
+    async with serving(app, port=port) as url:
+        yield f"{url}/inspector/login?ticket={ticket}"
 
 
 @contextmanager

@@ -11,7 +11,16 @@ from pinwheel_async.webhooks._delivery import Delivery, parse_delivery
 from pinwheel_async.webhooks._health import Health
 from pinwheel_async.webhooks._hooks import StoredDelivery
 from pinwheel_async.webhooks._inbox.administration import InboxCheck, KeyRotation
-from pinwheel_async.webhooks._inbox.base import BodyReading, Claim, Counts, DeliveryFilter, Entry, Inbox, Preview
+from pinwheel_async.webhooks._inbox.base import (
+    BodyReading,
+    Claim,
+    Counts,
+    DeliveryFilter,
+    DeliveryProgress,
+    Entry,
+    Inbox,
+    Preview,
+)
 from pinwheel_async.webhooks._inbox.memory import MemoryInbox
 from pinwheel_async.webhooks._inbox.sqlite import SqliteInbox
 from pinwheel_async.webhooks._inbox.sqlite_backup import backup_inbox, move_inbox
@@ -28,6 +37,7 @@ from pinwheel_async.webhooks._worker.run import work
 
 if TYPE_CHECKING:
     from pinwheel_async.webhooks._app import webhook_app
+    from pinwheel_async.webhooks._inspector.inspector import Inspector
     from pinwheel_async.webhooks._postgres.inbox import PostgresInbox
 
 __all__ = [
@@ -39,10 +49,12 @@ __all__ = [
     "Counts",
     "Delivery",
     "DeliveryFilter",
+    "DeliveryProgress",
     "Entry",
     "Health",
     "Inbox",
     "InboxCheck",
+    "Inspector",
     "KeyRing",
     "KeyRotation",
     "MemoryInbox",
@@ -78,6 +90,7 @@ if not TYPE_CHECKING:  # a checker that saw this would let misspelt names pass
     __getattr__, __dir__ = _lazy.attach(
         __name__,
         {
+            "Inspector": "pinwheel_async.webhooks._inspector.inspector",
             "PostgresInbox": "pinwheel_async.webhooks._postgres.inbox",
             "webhook_app": "pinwheel_async.webhooks._app",
         },

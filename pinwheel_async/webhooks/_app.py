@@ -19,6 +19,7 @@ from pinwheel_async.webhooks._ctrl_c import is_ctrl_c
 from pinwheel_async.webhooks._delivery import DEFAULT_MAX_BODY_BYTES
 from pinwheel_async.webhooks._hooks import StoredDelivery
 from pinwheel_async.webhooks._inbox.base import Inbox
+from pinwheel_async.webhooks._inspector.inspector import Inspector
 from pinwheel_async.webhooks._metrics import Telemetry, prometheus_text
 from pinwheel_async.webhooks._receiver import (
     DEFAULT_MAX_BUFFERED_BYTES,
@@ -62,6 +63,7 @@ def webhook_app(
     on_refused: Callable[[RefusalReason, int], object] | None = None,
     on_stored: Callable[[StoredDelivery], object] | None = None,
     telemetry: Telemetry | None = None,
+    inspector: Inspector | None = None,
 ) -> web.Application:
     """Make a sub-application that receives webhooks, to be mounted in any aiohttp server.
 
@@ -102,15 +104,20 @@ def webhook_app(
         on_refused: See `Receiver`.
         on_stored: See `Receiver`.
         telemetry: See `Receiver`.
+        inspector: Pages at `<prefix>/inspector/` that show what is stored to those whom the `Inspector` lets. None, if
+            not given.
 
     Raises:
         ConfigurationError: There is no secret, one cannot be a secret, the token is too short, a number does not fit,
-            or an argument is of another kind.
+            there is an inspector and no inbox, or an argument is of another kind.
     """
     check_more_than_0(read_timeout_s=read_timeout_s)
     given_root: Any = root
     if not isinstance(given_root, web.Application | None):
         raise ConfigurationError(wrong("root", "a web.Application", given_root))
+    given_inspector: Any = inspector
+    if not isinstance(given_inspector, Inspector | None):
+        raise ConfigurationError(wrong("inspector", "an Inspector, such as Inspector(auth=token)", given_inspector))
     app = web.Application()
     receiver = Receiver(
         router,
@@ -149,6 +156,10 @@ def webhook_app(
     app.router.add_get("/health/live", handlers.live)
     app.router.add_get("/health/ready", handlers.ready)
     app.router.add_get("/health/metrics", handlers.metrics)
+    if inspector is not None:
+        if inbox is None:
+            raise ConfigurationError("an inspector shows what an inbox holds: give webhook_app an inbox, too")
+        app.add_subapp("/inspector", inspector.app(inbox))
     # Handlers must finish at shutdown: the application around this one cleans up before this one does, and closes what
     # they may still need.
     app.on_shutdown.append(drain)

@@ -23,8 +23,9 @@ LEVELS = {
 _INTRODUCTION = """# Log events
 
 Four loggers, without handlers: `pinwheel_async.http`, `pinwheel_async.sync`, `pinwheel_async.webhooks`, and
-`pinwheel_async.audit`, which says who read a stored body. `%s` and `%d` stand for ids in the form of a UUID, names,
-numbers and kinds of errors: no line holds a payload value, a secret, a token, a cursor or a signed URL.
+`pinwheel_async.audit`, which says who read a stored body, and who did what in the inspector. `%s` and `%d` stand for
+ids in the form of a UUID, names, numbers and kinds of errors: no line holds a payload value, a secret, a token, a
+cursor or a signed URL.
 
 Let an ERROR of `pinwheel_async.webhooks` raise an alarm: see
 [what to alarm on](../how-to/operate-the-inbox.md#what-to-alarm-on).

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from attrs import field, frozen
 
 from pinwheel_async._core.arguments import meant
 from pinwheel_async._core.converter import Serializable
+from pinwheel_async._core.fields import is_list, is_object
 from pinwheel_async._core.model import Model
 from pinwheel_async._privacy import Discreet, without_locals
 from pinwheel_async.errors import ConfigurationError
@@ -82,6 +83,38 @@ def only_handlers(names: Collection[str]) -> bytes:
     if isinstance(names, str) or not all(names):
         raise ConfigurationError("handlers must be a list of names of handlers")
     return json.dumps({ONLY: sorted(names)}).encode()
+
+
+@frozen(kw_only=True)
+class DeliveryProgress(Serializable):
+    """How far the handlers of a stored delivery have come."""
+
+    due_in_s: float | None = None
+    """Seconds until its next attempt is due, 0 if it is; null if none is to come, or it waits behind another delivery
+    of its account."""
+    returned: tuple[str, ...] = ()
+    """Handlers that have returned, by module and name: they do not run again. Empty once it is done."""
+    failed: Mapping[str, int] = field(factory=dict[str, int])
+    """How often the others have failed. A dead delivery has forgotten that: its reason names those that did."""
+    only: tuple[str, ...] = ()
+    """Names of the only handlers that run, where a replay named some."""
+
+    @classmethod
+    def of(cls, stored: bytes | None, *, due_in_s: float | None) -> "DeliveryProgress":
+        """Read what a worker has saved with a delivery; what is not understood counts as not saved."""
+        try:
+            read: Any = json.loads(stored or b"{}")
+        except ValueError:
+            read = {}
+        states: dict[str, Any] = read if is_object(read) else {}
+        only: Any = states.pop(ONLY, None)
+        known = {name: state for name, state in states.items() if is_object(state)}
+        return cls(
+            due_in_s=None if due_in_s is None else max(due_in_s, 0.0),
+            returned=tuple([name for name, state in known.items() if state.get("returned") is True]),
+            failed={name: state["attempts"] for name, state in known.items() if isinstance(state.get("attempts"), int)},
+            only=tuple([name for name in only if isinstance(name, str)]) if is_list(only) else (),
+        )
 
 
 def _states(values: "State | Iterable[State]") -> tuple[State, ...]:

@@ -1,5 +1,6 @@
 """In-memory inbox, for tests: acknowledged deliveries are lost with the process."""
 
+import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
@@ -9,13 +10,15 @@ from typing import TypeAlias
 from attrs import define
 
 from pinwheel_async._clock import Clock
-from pinwheel_async._privacy import Discreet
+from pinwheel_async._privacy import Discreet, without_locals
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._arguments import check_at_least
 from pinwheel_async.webhooks._delivery import Delivery, without_body
-from pinwheel_async.webhooks._inbox.administration import Attachment
-from pinwheel_async.webhooks._inbox.base import Claim, Counts, DeliveryFilter, Entry, Preview, State
+from pinwheel_async.webhooks._inbox.administration import Attachment, system_user
+from pinwheel_async.webhooks._inbox.base import Claim, Counts, DeliveryFilter, DeliveryProgress, Entry, Preview, State
 from pinwheel_async.webhooks._notifier import Notifier
+
+_AUDIT = logging.getLogger("pinwheel_async.audit")
 
 _Place: TypeAlias = tuple[int, str]
 """Number in the order of arrival, and event id."""
@@ -105,6 +108,10 @@ class MemoryQueue:
             return 0.0
         due = [row.at for row in self._claimed.values()] + [at for at, _ in self._later[:1]]
         return min(due) - now if due else None
+
+    def is_next(self, row: Row) -> bool:
+        """Whether a row waits, and no other of its ordering key before it."""
+        return row.ordering_key not in self._claimed and self._first(row.ordering_key) is row
 
     def claim(self, row: Row, lease_end: float) -> Claim:
         """Hand a row to a worker."""
@@ -370,6 +377,28 @@ class MemoryInbox:
         self._now()
         found = reversed(self._chosen(filter or DeliveryFilter()))
         return tuple([row.entry for row in islice(found, max(limit, 0))])
+
+    async def progress(self, event_id: str) -> DeliveryProgress | None:
+        """Return how far the handlers of a delivery have come; None if it is not known."""
+        now = self._now()
+        row = self._queue.rows.get(event_id)
+        if row is None:
+            return None
+        return DeliveryProgress.of(row.progress, due_in_s=row.at - now if self._queue.is_next(row) else None)
+
+    @without_locals
+    async def read_body(self, event_id: str) -> bytes | None:
+        """Return the stored body of a delivery; None if it is not known or has none any more.
+
+        A body is payroll data, so it is logged by `pinwheel_async.audit` (INFO) who read it: the user of the process,
+        and the event id.
+        """
+        self._now()
+        row = self._queue.rows.get(event_id)
+        if row is None or row.state == "done":
+            return None
+        _AUDIT.info("the body of event %s was read by %s", event_id, system_user())
+        return row.delivery.body
 
     async def wait(self, timeout_s: float) -> None:
         """Return when a delivery may be due, or when the time is over."""

@@ -25,6 +25,7 @@ from pinwheel_async.webhooks._inbox.base import (
     Claim,
     Counts,
     DeliveryFilter,
+    DeliveryProgress,
     Entry,
     Preview,
     only_handlers,
@@ -321,6 +322,10 @@ class SqliteInbox:
         if body is not None:
             _AUDIT.info("the body of event %s was read by %s", event_id, user)
         return body
+
+    async def progress(self, event_id: str) -> DeliveryProgress | None:
+        """Return how far the handlers of a delivery have come; None if it is not known."""
+        return await self._group.submit(lambda store: admin.progress(store, event_id), flush=False)
 
     async def readings(self, *, limit: int = 100) -> Sequence[BodyReading]:
         """List who has read bodies, the latest first."""

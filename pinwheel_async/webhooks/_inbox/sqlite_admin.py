@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pinwheel_async.webhooks._inbox import sqlite_schema as sql
-from pinwheel_async.webhooks._inbox.base import BodyReading, DeliveryFilter, Entry, Preview, State
+from pinwheel_async.webhooks._inbox.base import BodyReading, DeliveryFilter, DeliveryProgress, Entry, Preview, State
 from pinwheel_async.webhooks._inbox.group_commit import GroupCommit, inbox_error
 from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore, StoredRow
 
@@ -213,6 +213,25 @@ def read_body(store: DeliveryStore, event_id: str, user: str) -> bytes | None:
     if body is not None:
         store.connection.execute("INSERT INTO body_reading VALUES (?, ?, ?)", (store.now, user, event_id))
     return body
+
+
+def progress(store: DeliveryStore, event_id: str) -> DeliveryProgress | None:
+    """Return how far the handlers of a delivery have come; None if it is not known."""
+    rows = _by_ids(
+        store.connection, DeliveryFilter(event_ids=(event_id,)), "seq, state, first, at, progress, ordering_key"
+    )
+    if not rows:
+        return None
+    seq, state, first, at, stored, ordering_key = rows[0]
+    if state == "new":  # it gets its place with the next claim: it is next if nothing of its key is before it
+        ahead = """
+            SELECT 1 FROM delivery INDEXED BY delivery_first WHERE first = 1 AND ordering_key = :key UNION ALL
+            SELECT 1 FROM delivery INDEXED BY delivery_by_state
+            WHERE state = 'new' AND at = 0 AND seq < :seq AND ordering_key = :key
+        """
+        first = store.connection.execute(ahead, {"key": ordering_key, "seq": seq}).fetchone() is None
+    due_in_s = {"new": 0.0, "ready": 0.0, "later": at - store.now}.get(state)
+    return DeliveryProgress.of(stored, due_in_s=due_in_s if first else None)
 
 
 def readings(connection: sqlite3.Connection, limit: int) -> tuple[BodyReading, ...]:

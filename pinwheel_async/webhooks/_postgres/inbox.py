@@ -25,6 +25,7 @@ from pinwheel_async.webhooks._inbox.base import (
     Claim,
     Counts,
     DeliveryFilter,
+    DeliveryProgress,
     Entry,
     Preview,
     only_handlers,
@@ -335,6 +336,10 @@ class PostgresInbox:
         if body is not None:
             _AUDIT.info("the body of event %s was read by %s", event_id, user)
         return body
+
+    async def progress(self, event_id: str) -> DeliveryProgress | None:
+        """Return how far the handlers of a delivery have come; None if it is not known."""
+        return await self._line(self._working).submit(self._store.progress, event_id)
 
     async def readings(self, *, limit: int = 100) -> Sequence[BodyReading]:
         """List who has read bodies, the latest first."""

@@ -171,6 +171,15 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM pinwheel_inbox_queues WHERE state = 'r') 
 """
 """Seconds until a queue is due by itself; null if none will be."""
 
+PROGRESS: Final = f"""
+SELECT d.event_id, d.progress,
+    CASE q.state WHEN 'r' THEN 0 WHEN 'l' THEN extract(epoch FROM q.at - {NOW.format("$2")}) END::float8 AS due_in_s
+FROM pinwheel_inbox_deliveries d LEFT JOIN pinwheel_inbox_queues q
+    ON d.state = 'w' AND q.queue = d.queue AND q.head = d.seq
+WHERE d.event_id = ANY($1::text[])
+"""
+"""How far handlers have come, and when the next attempt is due of what is the head of its queue."""
+
 COUNTS: Final = f"""
 SELECT count(*) FILTER (WHERE NOT claimed) AS waiting, count(*) FILTER (WHERE claimed) AS claimed,
     (SELECT count(*) FROM pinwheel_inbox_deliveries WHERE state = 'd') AS done,

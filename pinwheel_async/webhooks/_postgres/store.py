@@ -13,7 +13,7 @@ from pinwheel_async._postgres.driver import Connection, connect
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._delivery import Delivery
-from pinwheel_async.webhooks._inbox.base import Claim, Counts
+from pinwheel_async.webhooks._inbox.base import Claim, Counts, DeliveryProgress
 from pinwheel_async.webhooks._inbox.encryption import BodyCipher, replaced_key, saved_context, wrong_key
 from pinwheel_async.webhooks._postgres import admin, statements as sql
 from pinwheel_async.webhooks._postgres.keys import IN_CLEAR, DatabaseKeys
@@ -326,6 +326,13 @@ class Store:
         async with self._transaction(connection, flush=False):
             due: float | None = await connection.fetchval(self._sql(sql.DUE), self._now())
         return [due] * len(items)
+
+    async def progress(self, connection: Connection, items: Sequence[str]) -> Sequence[DeliveryProgress | None]:
+        """Return how far the handlers of some deliveries have come; None for what is not known."""
+        async with self._transaction(connection, flush=False):
+            rows = await connection.fetch(self._sql(sql.PROGRESS), list(items), self._now())
+        found = {row["event_id"]: DeliveryProgress.of(row["progress"], due_in_s=row["due_in_s"]) for row in rows}
+        return [found.get(event_id) for event_id in items]
 
     async def counts(self, connection: Connection, items: Sequence[None]) -> Sequence[Counts]:
         """See `Inbox.counts`."""
