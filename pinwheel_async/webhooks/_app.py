@@ -5,7 +5,7 @@ import hmac
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
@@ -19,7 +19,6 @@ from pinwheel_async.webhooks._ctrl_c import is_ctrl_c
 from pinwheel_async.webhooks._delivery import DEFAULT_MAX_BODY_BYTES
 from pinwheel_async.webhooks._hooks import StoredDelivery
 from pinwheel_async.webhooks._inbox.base import Inbox
-from pinwheel_async.webhooks._inspector.inspector import Inspector
 from pinwheel_async.webhooks._metrics import Telemetry, prometheus_text
 from pinwheel_async.webhooks._receiver import (
     DEFAULT_MAX_BUFFERED_BYTES,
@@ -32,6 +31,9 @@ from pinwheel_async.webhooks._refusals import RefusalReason
 from pinwheel_async.webhooks._router import Router
 from pinwheel_async.webhooks._secrets import GivenSecrets, SecretFunction
 from pinwheel_async.webhooks._worker.worker import DEFAULT_RETRY
+
+if TYPE_CHECKING:
+    from pinwheel_async.webhooks._inspector.inspector import Inspector
 
 _log = logging.getLogger("pinwheel_async.webhooks")
 
@@ -63,7 +65,7 @@ def webhook_app(
     on_refused: Callable[[RefusalReason, int], object] | None = None,
     on_stored: Callable[[StoredDelivery], object] | None = None,
     telemetry: Telemetry | None = None,
-    inspector: Inspector | None = None,
+    inspector: "Inspector | None" = None,
 ) -> web.Application:
     """Make a sub-application that receives webhooks, to be mounted in any aiohttp server.
 
@@ -115,9 +117,7 @@ def webhook_app(
     given_root: Any = root
     if not isinstance(given_root, web.Application | None):
         raise ConfigurationError(wrong("root", "a web.Application", given_root))
-    given_inspector: Any = inspector
-    if not isinstance(given_inspector, Inspector | None):
-        raise ConfigurationError(wrong("inspector", "an Inspector, such as Inspector(auth=token)", given_inspector))
+    pages = None if inspector is None else _pages(inspector, inbox)
     app = web.Application()
     receiver = Receiver(
         router,
@@ -156,15 +156,28 @@ def webhook_app(
     app.router.add_get("/health/live", handlers.live)
     app.router.add_get("/health/ready", handlers.ready)
     app.router.add_get("/health/metrics", handlers.metrics)
-    if inspector is not None:
-        if inbox is None:
-            raise ConfigurationError("an inspector shows what an inbox holds: give webhook_app an inbox, too")
-        app.add_subapp("/inspector", inspector.app(inbox))
+    if pages is not None:
+        app.add_subapp("/inspector", pages)
     # Handlers must finish at shutdown: the application around this one cleans up before this one does, and closes what
     # they may still need.
     app.on_shutdown.append(drain)
     app.cleanup_ctx.append(run)
     return app
+
+
+def _pages(inspector: object, inbox: Inbox | None) -> web.Application:
+    """Return the application of an inspector.
+
+    Raises:
+        ConfigurationError: It is none, or there is no inbox.
+    """
+    from pinwheel_async.webhooks._inspector.inspector import Inspector  # noqa: PLC0415  # 25 ms for those who have none
+
+    if not isinstance(inspector, Inspector):
+        raise ConfigurationError(wrong("inspector", "an Inspector, such as Inspector(auth=token)", inspector))
+    if inbox is None:
+        raise ConfigurationError("an inspector shows what an inbox holds: give webhook_app an inbox, too")
+    return inspector.app(inbox)
 
 
 class _RequestHandlers:

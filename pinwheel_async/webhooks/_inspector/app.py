@@ -189,9 +189,11 @@ class _RequestHandlers:
             return _page(pages.problem_page("Refused", "You may not see the values of payloads."), status=403)
         listing = await self._listing(view)
         shown = listing.shown
-        # Before it is read: what is revealed and not logged would be worse than the opposite.
-        _AUDIT.info("the values of event %s are revealed in the inspector to %s", view.id, _who(request))
-        body: bytes | None = await self._all.read_body(view.id) if hasattr(self._all, "read_body") else None
+        body: bytes | None = None
+        if shown is not None and shown.can_reveal:
+            # Before it is read: what is revealed and not logged would be worse than the opposite.
+            _AUDIT.info("the values of event %s are revealed in the inspector to %s", view.id, _who(request))
+            body = await self._all.read_body(view.id)
         if shown is None or body is None:
             return _page(pages.problem_page("No body", "The body of this delivery is not stored any more."), status=404)
         revealed = evolve(listing, shown=evolve(shown, revealed=revealed_fields(body)))
