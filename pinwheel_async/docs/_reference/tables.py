@@ -76,7 +76,8 @@ def _describe(found: Table, model: type | None, doc: str) -> str:
 
 
 def _row(column: Column[Any], fields: dict[str, _source.Field]) -> list[str]:
-    field = fields.get(str(column.info.get("attribute", "")))
+    is_member = "member" in column.info  # of a field that has a column of its own
+    field = None if is_member else fields.get(str(column.info.get("attribute", "")))
     meaning = [field.doc if field else f"{column.comment}." if column.comment else _key_of(column)]
     if field and (unit := unit_of(field)):
         meaning.append(f"Unit: {unit}.")

@@ -1,12 +1,13 @@
 """Migration: proves that tables are this library's own, makes them, or brings them up to date."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from attrs import frozen
-from sqlalchemy import Connection, Index, Table, bindparam, delete, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Index, Table, bindparam, delete, insert, inspect, select, text, update
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateSchema, CreateTable, SetColumnComment, SetTableComment
 
 from pinwheel_async.errors import ConfigurationError, SinkError
@@ -24,6 +25,9 @@ STEPS: Mapping[int, Step] = MappingProxyType({})
 
 A step runs before missing tables, columns and indexes are added, in the transaction that notes the new version.
 """
+
+_AT_ONCE = 1_000
+"""Rows that are filled at a time, so that any number of them takes the memory of these."""
 
 _NAMES = {
     # SQLite takes no notice of case in names.
@@ -131,6 +135,7 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
             _comment(connection, table)
     for table, name in found.columns:
         _add_column(connection, table, name)
+    _fill(connection, [table.c[name] for table, name in found.columns if "member" in table.c[name].info])
     for index in (*found.indexes, *(index for table in found.tables for index in table.indexes)):
         connection.execute(CreateIndex(index))
     values = tables[VALUES]
@@ -190,3 +195,40 @@ def _add_column(connection: Connection, table: Table, name: str) -> None:
     of_table = connection.dialect.identifier_preparer.format_table(table)
     definition = CreateColumn(column).compile(dialect=connection.dialect)
     connection.exec_driver_sql(f"ALTER TABLE {of_table} ADD COLUMN {definition}")
+    if column.comment and connection.dialect.supports_comments:
+        connection.execute(SetColumnComment(table.c[name]))
+
+
+def _fill(connection: Connection, columns: Sequence[Column[Any]]) -> None:
+    """Fill added columns of accounts with the moments that the JSON beside them holds.
+
+    Here, and not by the next sync: to that nothing has changed, or each account would be a change of the history.
+    """
+    if not columns:
+        return
+    table = tables_of(connection).stored["accounts"].table
+    sources: dict[Column[Any], Column[Any]] = {column: table.c[column.info["attribute"]] for column in columns}
+    change = update(table).where(table.c.id == bindparam("account"))
+    change = change.values({column.name: bindparam(column.name) for column in columns})
+    after = ""
+    while True:
+        query = select(table.c.id, *{*sources.values()}).where(table.c.id > after).order_by(table.c.id)
+        rows = connection.execute(query.limit(_AT_ONCE)).mappings().all()
+        if not rows:
+            return
+        connection.execute(
+            change,
+            [
+                {
+                    "account": row[table.c.id],
+                    **{column.name: _moment(row[source], column.info["member"]) for column, source in sources.items()},
+                }
+                for row in rows
+            ],
+        )
+        after = rows[-1][table.c.id]
+
+
+def _moment(value: Any, member: str) -> datetime | None:
+    found = cast("Mapping[str, Any]", value).get(member) if isinstance(value, dict) else None
+    return datetime.fromisoformat(found) if isinstance(found, str) else None

@@ -6,9 +6,10 @@ condition for each table. Join lines by `account_id` and the id of their object;
 from 0.
 
 Money is a whole number of minor units, days are dates, and moments are kept exactly, in UTC. What is no row of its own
-(addresses, telephone numbers, tags) is a JSON column. Of a file only the id is kept: the link to it is signed, grants
-access without a secret, and is dead within minutes. Every column but the keys may be null, because the API sends nulls
-where its documentation says it never does.
+(addresses, telephone numbers, tags) is a JSON column; each moment in `data_updated_at` of an account is a column, too,
+such as `paystubs_updated_at`. Of a file only the id is kept: the link to it is signed, grants access without a secret,
+and is dead within minutes. Every column but the keys may be null, because the API sends nulls where its documentation
+says it never does.
 
 Some columns of objects are the sink's own. `first_seen_at` and `changed_at` say when the object was stored first, and
 when it, or one of its lines, last became another one; `digest` is a hash of the object, lines included. Null unless
@@ -24,8 +25,9 @@ databases with the same data have the same rows in all tables of data, but for t
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from attrs import field, frozen
@@ -64,6 +66,9 @@ _COMMENTS: Mapping[str, str] = {
     "digest": "Hash of the object, lines included",
 }
 """What the columns of objects say that are the sink's own."""
+
+_SPREAD: Mapping[str, str] = {"data_updated_at": "updated_at"}
+"""Fields of which each moment has a column of its own, beside the JSON, and how the names of these columns end."""
 
 
 @frozen
@@ -110,7 +115,7 @@ def make_tables(
     own += [Column("first_seen_at", Moment), Column("changed_at", Moment), Column("digest", Text)]
     for own_column in own:
         own_column.comment = _COMMENTS[own_column.name]
-    columns = [*account, key, *map(_column, fields.values()), *own]
+    columns = [*account, key, *chain.from_iterable(map(_columns, fields.values())), *own]
     table = Table(name, metadata, *columns, comment=_first_line(model), sqlite_with_rowid=False)
     for column in index:
         Index(f"{name}_by_{column}", table.c[column], *account)
@@ -139,6 +144,22 @@ def _column(attribute: "attrs.Attribute[Any]") -> Column[Any]:
     name = attribute.name
     comment = "Minor units of the currency, such as cents" if single_type(attribute.type) is MinorUnits else None
     return Column(NAMES.get(name, name), column_type(attribute.type), info={"attribute": name}, comment=comment)
+
+
+def _columns(attribute: "attrs.Attribute[Any]") -> list[Column[Any]]:
+    """Make the column of a field of an object, and those of the moments in it, if it is one of `_SPREAD`."""
+    if attribute.name not in _SPREAD:
+        return [_column(attribute)]
+    moments = [
+        Column(
+            f"{member.name}_{_SPREAD[attribute.name]}",
+            Moment,
+            info={"attribute": attribute.name, "member": member.name},
+            comment=f"`{member.name}` in `{attribute.name}`, as a moment",
+        )
+        for member in attributes(cast("type[Model]", attribute.type))
+    ]
+    return [_column(attribute), *moments]
 
 
 def _first_line(model: type[Model]) -> str:

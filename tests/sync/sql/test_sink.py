@@ -43,8 +43,10 @@ def dump(url: str) -> dict[str, list[Any]]:
 
 
 def value(column: Any, item: Any) -> Any:
-    """Return what a column should hold of an object, where that is the value of a field itself."""
+    """Return what a column should hold of an object: the value of a field, or of a field in it."""
     found = getattr(item, column.info["attribute"])
+    if "member" in column.info:
+        return getattr(found, column.info["member"])
     return found.id if isinstance(found, Document) else found
 
 
