@@ -1,4 +1,4 @@
-"""Migration: proves that tables are this library's own, makes them, or brings them up to date."""
+"""Migration: proves that tables and views are this library's own, makes them, or brings them up to date."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,8 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateSchema, CreateTab
 from pinwheel_async.errors import ConfigurationError, SinkError
 from pinwheel_async.sync._sql.database import limit_wait, lock
 from pinwheel_async.sync._sql.tables import ERASURE_KEY, VALUES, VERSION, Tables, tables_of
+from pinwheel_async.sync._views.definitions import View, named_views
+from pinwheel_async.sync._views.make import drop_views, make_views
 from pinwheel_async.webhooks._inbox.sqlite_schema import APPLICATION_ID
 
 Step: TypeAlias = Callable[[Connection], object]
@@ -52,10 +54,20 @@ class Found:
     """Columns that are missing in tables that are there."""
     indexes: tuple[Index, ...]
     """Indexes that are missing on tables that are there."""
+    views: tuple[View, ...]
+    """Views that are missing, or of an earlier definition."""
+    present_views: tuple[View, ...]
+    """Views that are there, of whichever definition."""
+    made: Mapping[str, int]
+    """Names of what this library made, each with its version, which only that of a view tells."""
+
+    def is_readable(self, version: int = SCHEMA_VERSION) -> bool:
+        """Whether all tables are there as they have to be."""
+        return self.version == version and not (self.tables or self.columns or self.indexes)
 
     def is_current(self, version: int = SCHEMA_VERSION) -> bool:
         """Whether there is nothing to be done."""
-        return self.version == version and not (self.tables or self.columns or self.indexes)
+        return self.is_readable(version) and not self.views
 
 
 def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
@@ -66,7 +78,8 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
         version: The newest version that is known.
 
     Raises:
-        ConfigurationError: There are tables or indexes of our names that this library did not make, or it is an inbox.
+        ConfigurationError: There are tables, indexes or views of our names that this library did not make, or it is an
+            inbox.
         SinkError: The tables are of a newer version than this library.
     """
     tables = tables_of(connection)
@@ -78,8 +91,8 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     version_table = tables[VERSION]
     if version_table.name not in there and _is_inbox(connection):
         raise ConfigurationError("the database is the inbox of a receiver: give the copy a file of its own")
-    number, made = _version(connection, version_table) if version_table.name in there else (None, frozenset[str]())
-    if foreign := sorted(there - made):
+    number, made = _version(connection, version_table) if version_table.name in there else (None, dict[str, int]())
+    if foreign := sorted(there - {*made}):
         cure = "prefix" if connection.dialect.name == "sqlite" else "schema or a prefix"
         raise ConfigurationError(
             f"the database has {', '.join(foreign)}, which this library did not make: nothing was changed;"
@@ -90,6 +103,8 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     known = tables.metadata.sorted_tables
     present = [table for table in known if table.name in there]
     columns, indexes = _columns(connection, present), _indexes(connection, present)
+    views = named_views(tables)
+    present_views = tuple([view for view, named in views.items() if named.name in there])
     return Found(
         number,
         tuple([table for table in known if table.name not in there]),
@@ -102,6 +117,15 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
             ]
         ),
         tuple([index for table in present for index in table.indexes if index.name not in indexes]),
+        tuple(
+            [
+                view
+                for view, named in views.items()
+                if view not in present_views or made.get(named.name, 0) < view.version
+            ]
+        ),
+        present_views,
+        made,
     )
 
 
@@ -123,6 +147,7 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     if found.is_current(version):
         return  # another process was first
     if found.version is not None and found.version < version:
+        drop_views(connection, found.present_views)  # or tables under them could not be changed
         for number in range(found.version + 1, version + 1):
             steps[number](connection)
         found = find(connection, version=version)
@@ -138,11 +163,12 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     _fill(connection, [table.c[name] for table, name in found.columns if "member" in table.c[name].info])
     for index in (*found.indexes, *(index for table in found.tables for index in table.indexes)):
         connection.execute(CreateIndex(index))
+    make_views(connection, found.views, found.present_views)
     values = tables[VALUES]
     if connection.scalar(select(values.c.key).where(values.c.key == ERASURE_KEY)) is None:
         connection.execute(insert(values).values(key=ERASURE_KEY, value=secrets.token_bytes(32)))
     connection.execute(delete(tables[VERSION]))
-    connection.execute(insert(tables[VERSION]).values(version=version, made=_names(tables)))
+    connection.execute(insert(tables[VERSION]).values(version=version, made=_made(tables, found.made)))
 
 
 def _comment(connection: Connection, table: Table) -> None:
@@ -161,15 +187,26 @@ def _is_inbox(connection: Connection) -> bool:
 
 
 def _names(tables: Tables) -> list[str]:
-    """Return the names of all tables and indexes."""
-    return [name for table in tables.metadata.sorted_tables for name in (table.name, *_index_names(table))]
+    """Return the names of all tables, indexes and views."""
+    names = [name for table in tables.metadata.sorted_tables for name in (table.name, *_index_names(table))]
+    return names + [view.name for view in named_views(tables).values()]
 
 
-def _version(connection: Connection, table: Table) -> tuple[int | None, frozenset[str]]:
-    """Return the version of the tables, and the names of those that this library made; none if it is no such table."""
+def _made(tables: Tables, before: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the names of what was made, with the versions of views; what a newer library made stays noted."""
+    versions = {named.name: view.version for view, named in named_views(tables).items()}
+    return {**before, **{name: max(before.get(name, 0), versions.get(name, 0)) for name in _names(tables)}}
+
+
+def _version(connection: Connection, table: Table) -> tuple[int | None, Mapping[str, int]]:
+    """Return the version of the tables, and the names of what this library made; none if it is no such table."""
     columns = _columns(connection, [table]).get(table.name, frozenset())
     row = connection.execute(select(table)).one_or_none() if columns >= {*table.c.keys()} else None
-    return (None, frozenset()) if row is None else (row.version, frozenset(row.made))
+    if row is None:
+        return None, dict[str, int]()
+    names: list[str] = [*row.made]
+    # Before there were views, it was a list of names.
+    return row.version, dict.fromkeys(names, 0) if isinstance(row.made, list) else row.made
 
 
 def _index_names(table: Table) -> list[str]:

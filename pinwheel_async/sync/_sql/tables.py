@@ -212,8 +212,8 @@ VERSION = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("made", Plain, nullable=False),
 )
-"""One row: the version of the tables, and the names of all tables and indexes that this library made; others are not
-touched."""
+"""One row: the version of the tables, and the names of all tables, indexes and views that this library made, each with
+the version of its definition, 0 for all but views; others are not touched."""
 
 SCOPE = Table(
     "pinwheel_scope",

@@ -14,9 +14,15 @@ from pinwheel_async.models import Paystub
 from pinwheel_async.products import PRODUCTS
 from pinwheel_async.sync import METADATA, SqlSink, changes, export, purge, status, sync
 from pinwheel_async.sync._sql import database as database_module, migrate
+from pinwheel_async.sync._views.definitions import VIEWS
 from pinwheel_async.testing import FakePinwheel
 
-NAMES = sorted({name for table in METADATA.sorted_tables for name in (table.name, *[i.name for i in table.indexes])})
+NAMES = sorted(
+    {
+        *VIEWS.tables,
+        *[name for table in METADATA.sorted_tables for name in (table.name, *[i.name for i in table.indexes])],
+    }
+)
 """Every name that a copy takes."""
 
 SCHEMA = {
@@ -206,7 +212,7 @@ async def test_a_change_does_not_wait_for_ever(postgres: str, monkeypatch: pytes
     monkeypatch.setattr(database_module, "_LOCK_S", 1)
     await open_and_close(postgres)
     engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
-    await execute(engine, "ALTER TABLE accounts DROP COLUMN platform_id")
+    await execute(engine, "ALTER TABLE accounts DROP COLUMN customer_id")
 
     async with engine.connect() as other:
         await other.execute(text("SELECT count(*) FROM accounts"))
