@@ -86,6 +86,11 @@ class Stored:
     table: Table
     parts: tuple[Part, ...] = ()
 
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """That of the objects, then those of their lines."""
+        return (self.table, *[part.table for part in self.parts])
+
 
 def make_tables(
     name: str,

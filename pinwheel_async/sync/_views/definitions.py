@@ -125,7 +125,6 @@ MONTHLY_INCOME = View(
     """{paystubs} AS paystubs LEFT JOIN {accounts} AS accounts ON accounts.id = paystubs.account_id
     WHERE paystubs.deleted_at IS NULL AND paystubs.pay_date IS NOT NULL
     GROUP BY paystubs.account_id, accounts.end_user_id, {month}, paystubs.currency""",
-    day="month",
 )
 
 LATEST_EMPLOYMENTS = View(

@@ -216,11 +216,13 @@ async def test_a_new_definition(pinwheel: Pinwheel, database: str, engine: Async
     assert (await status(database)).accounts == 12
     await open_and_close(database)
     newer = await read(engine, "SELECT count(*) FROM monthly_income")
+    noted = await read(engine, "SELECT CAST(made AS text) FROM pinwheel_schema")
     later()
     await open_and_close(database)
     await execute(engine, "DROP VIEW paystub_details")
     await open_and_close(database)  # makes one, and leaves the other as it is
 
+    assert noted == await read(engine, "SELECT CAST(made AS text) FROM pinwheel_schema")
     assert newer == [(0,)] == await read(engine, "SELECT count(*) FROM monthly_income")
     assert await show(engine, "paystub_details", "id")
 
