@@ -97,11 +97,4 @@ def _row(column: Column[Any], fields: dict[str, _source.Field]) -> list[str]:
 
 
 def _key_of(column: Column[Any]) -> str:
-    if column.name == "account_id":
-        return "Account that it belongs to."
-    owner = column.name.removesuffix("_id")
-    return (
-        f"The `id` in the table of its object, `{owner}s`."
-        if column.primary_key and column.name.endswith("_id")
-        else ""
-    )
+    return "Account that it belongs to." if column.name == "account_id" else ""

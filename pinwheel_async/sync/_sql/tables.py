@@ -3,7 +3,9 @@
 Every key begins with the account. So the rows of an account lie side by side, in SQLite also in the file (WITHOUT
 ROWID): a page is written into few places of it, whatever its size, and all of an account is found, or deleted, with one
 condition for each table. Join lines by `account_id` and the id of their object; `position` is their place in its list,
-from 0.
+from 0. Join an object to `accounts` by `account_id` and `id` there; it may be stored before its account is. In SQLite,
+lines have a foreign key to their object. On PostgreSQL they have none, since each row would be checked; all the same, a
+line is written in the same transaction as its object, and removed with it.
 
 Money is a whole number of minor units, days are dates, and moments are kept exactly, in UTC. What is no row of its own
 (addresses, telephone numbers, tags) is a JSON column; each moment in `data_updated_at` of an account is a column, too,
@@ -31,7 +33,20 @@ from typing import Any, cast
 
 import attrs
 from attrs import field, frozen
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.schema import RETAIN_SCHEMA
 
@@ -124,15 +139,15 @@ def make_tables(
     table = Table(name, metadata, *columns, comment=_first_line(model), sqlite_with_rowid=False)
     for column in index:
         Index(f"{name}_by_{column}", table.c[column], *account)
-    return Stored(table, tuple([Part(field, _part(metadata, owner, *part)) for field, part in parts.items()]))
+    return Stored(table, tuple([Part(field, _part(table, owner, *part)) for field, part in parts.items()]))
 
 
-def _part(metadata: MetaData, owner: str, name: str, model: type[Model]) -> Table:
+def _part(objects: Table, owner: str, name: str, model: type[Model]) -> Table:
     return Table(
         name,
-        metadata,
+        objects.metadata,
         _account_column(),
-        Column(owner, KEY, primary_key=True),
+        Column(owner, KEY, primary_key=True, comment=f"The `id` in `{objects.name}`, of the same account"),
         Column("position", Integer, primary_key=True, autoincrement=False, comment="Place in its list, from 0"),
         *map(_column, attributes(model)),
         comment=_first_line(model),
@@ -372,10 +387,26 @@ class Tables:
             for kind, found in STORED.items()
         }
         object.__setattr__(self, "stored", stored)
+        for kind in stored.values():
+            for part in kind.parts:
+                part.table.append_constraint(_foreign_key(part.table, kind.table))
 
     def __getitem__(self, table: Table) -> Table:
         """Return what a table of `METADATA` is here."""
         return self._named[table]
+
+
+def _foreign_key(lines: Table, objects: Table) -> ForeignKeyConstraint:
+    """Return the foreign key of lines: in SQLite a declaration, which costs nothing as long as nobody switches it on.
+
+    PostgreSQL would check it for each row: a first sync of paystubs of a dozen lines wrote 41,000 rows/s with the keys
+    instead of 98,000 (median of six runs each, taken by turns; `COPY` and a server on the same machine). It checks
+    those that are `NOT VALID`, too. SQLAlchemy knows the key there as well, to join by.
+    """
+    account, owner, _ = lines.primary_key
+    # Deferred: where a connection does check keys, an object may be removed before its lines in one transaction.
+    key = ForeignKeyConstraint([account, owner], [*objects.primary_key], deferrable=True, initially="DEFERRED")
+    return key.ddl_if(dialect="sqlite")
 
 
 @cache
