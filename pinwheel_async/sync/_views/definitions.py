@@ -23,10 +23,10 @@ VIEWS = MetaData()
 _MONTH = MappingProxyType(
     {
         "sqlite": "date(paystubs.pay_date, 'start of month')",
-        "postgresql": "CAST(date_trunc('month', paystubs.pay_date) AS date)",
+        "postgresql": "CAST(date_trunc('month', CAST(paystubs.pay_date AS timestamp)) AS date)",
     }
 )
-"""The first day of a month; no time zone takes part in it."""
+"""The first day of a month. PostgreSQL would make a moment of a bare date, in the time zone of the session."""
 
 
 @frozen(eq=False)

@@ -122,6 +122,18 @@ async def test_monthly_income(pinwheel: Pinwheel, database: str, engine: AsyncEn
     assert {type(value) for row in found for value in row[3:]} == {int}
 
 
+async def test_months_know_no_time_zone(postgres: str):
+    """On PostgreSQL no time zone takes part in the month, whichever one the session has."""
+    await open_and_close(postgres)
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+
+    ((definition,),) = await read(engine, "SELECT pg_get_viewdef('monthly_income'::regclass)")
+
+    await engine.dispose()
+    assert "date_trunc('month'" in definition
+    assert "with time zone" not in definition
+
+
 async def test_latest_employments(pinwheel: Pinwheel, database: str, engine: AsyncEngine):
     """Of several employments of an account the one that changed last is shown, with the end user."""
     await sync(pinwheel, SqlSink(database))
@@ -307,6 +319,6 @@ def test_versions(name: str):
 
 KNOWN = {
     "paystub_details": (1, "960265b3a69fe1ad"),
-    "monthly_income": (1, "5507fe098b3ea59a"),
+    "monthly_income": (1, "ad745e93e56e1c65"),
     "latest_employments": (1, "b2068fcff1de3521"),
 }
