@@ -94,9 +94,10 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     number, made = _version(connection, version_table) if version_table.name in there else (None, dict[str, int]())
     if foreign := sorted(there - {*made}):
         cure = "prefix" if connection.dialect.name == "sqlite" else "schema or a prefix"
+        rename = "" if number is None else "rename it, or "  # a name that the copy did not need before
         raise ConfigurationError(
             f"the database has {', '.join(foreign)}, which this library did not make: nothing was changed;"
-            f" give the copy a database of its own, or a {cure}"
+            f" {rename}give the copy a database of its own, or a {cure}"
         )
     if number is not None and number > version:
         raise SinkError("", reason=f"its tables are of version {number}, and this library knows {version}")
