@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from pinwheel_async.cli._options import Json, TableNames, database_url
 from pinwheel_async.sync import export as write
-from pinwheel_async.sync._maintenance.export import ExportFormat
+from pinwheel_async.sync._maintenance.export import MONTHS, ExportFormat, PartitionBy
 
 
 async def export(
@@ -19,6 +19,7 @@ async def export(
     format: ExportFormat = "parquet",
     tables: Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     changed_since: datetime | None = None,
+    partition_by: PartitionBy | None = None,
     json: Json = False,
     names: TableNames | None = None,
 ) -> None:
@@ -33,9 +34,11 @@ async def export(
     format:
         What the files are. No value is changed: to a spreadsheet, a text that begins with = may be a formula.
     tables:
-        Names of tables; all that hold data when left out.
+        Names of tables or views; all tables that hold data when left out.
     changed_since:
         Only what is new or changed since this moment, in UTC if it names no zone.
+    partition_by:
+        A file for each month of paystubs and shifts, such as paystubs/month=2026-01/paystubs.parquet.
     """
     named = names or TableNames()
     counts = await write(
@@ -44,6 +47,7 @@ async def export(
         format=format,
         tables=tables or None,
         changed_since=changed_since and (changed_since if changed_since.tzinfo else changed_since.replace(tzinfo=UTC)),
+        partition_by=partition_by,
         schema=named.schema,
         prefix=named.prefix,
     )
@@ -51,4 +55,5 @@ async def export(
         print(dumps(counts))
         return
     for name, count in counts.items():
-        print(f"{count:>12,}  {to / name}.{format}")
+        folder = to / name / "month=*" if partition_by and name in MONTHS else to
+        print(f"{count:>12,}  {folder / name}.{format}")

@@ -203,6 +203,24 @@ def test_export_of_what_changed(copy: Callable[[], Path], command: Run):
     assert [6, 0] == counts
 
 
+def test_export_by_month(copy: Callable[[], Path], command: Run, tmp_path: Path):
+    """`export --partition-by month` writes files by month, and prints where they are."""
+    path = copy()
+
+    code, out, err = command(
+        *("export", "--database", "payroll.db", "--to", "out", "--partition-by", "month"),
+        *("--tables", "accounts", "paystubs", "monthly_income"),
+    )
+
+    assert (0, "") == (code, err)
+    assert count(path, "paystubs") == pq.read_table(tmp_path / "out" / "paystubs").num_rows
+    assert [line.split()[1] for line in out.splitlines()] == [
+        "out/accounts.parquet",
+        "out/paystubs/month=*/paystubs.parquet",
+        "out/monthly_income.parquet",
+    ]
+
+
 def test_export_csv(copy: Callable[[], Path], command: Run, tmp_path: Path):
     """`export --format csv --tables` writes these tables as CSV; `--json` is for programs."""
     path = copy()

@@ -19,6 +19,7 @@ from pinwheel_async.docs._reference import REFERENCE, endpoints, logs, metrics, 
 from pinwheel_async.endpoints import ENDPOINTS
 from pinwheel_async.events import EVENTS
 from pinwheel_async.sync import METADATA
+from pinwheel_async.sync._views.definitions import VIEWS
 from pinwheel_async.testing import FakePinwheel, Fault
 from pinwheel_async.webhooks import Health, Receiver, Router
 
@@ -121,9 +122,9 @@ def test_model(name: str) -> None:
         assert ("minor units of the currency" in entry) == ("MinorUnits" in field.type), field.name
 
 
-@pytest.mark.parametrize("table", METADATA.sorted_tables, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*METADATA.sorted_tables, *VIEWS.sorted_tables], ids=lambda table: table.name)
 def test_table(table: Any) -> None:
-    """A table stands with every column, its types on both databases, and the meaning of what is data."""
+    """A table or view stands with every column, its types on both databases, and the meaning of what is data."""
     text = page("tables").partition(f"### `{table.name}`\n")[2].partition("\n### ")[0]
     rows = {line.split(" | ")[0].strip("| `"): line for line in text.splitlines() if line.startswith("| `")}
 

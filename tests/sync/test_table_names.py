@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from pinwheel_async import ConfigurationError, Pinwheel
 from pinwheel_async.sync import METADATA, Announcement, Mirror, SqlSink, export, purge, status, sync
 from pinwheel_async.sync._sql.writer_process import WriterProcess
+from pinwheel_async.sync._views.definitions import VIEWS
 from pinwheel_async.testing import FakePinwheel
 
 NAMES = [
@@ -38,12 +39,12 @@ async def engine(database: str) -> AsyncIterator[AsyncEngine]:
     """A connection to the database, where an application has tables with all names of ours."""
     opened = create_async_engine(database.replace("postgresql:", "postgresql+asyncpg:"))
     async with opened.begin() as connection:
-        for name in METADATA.tables:
+        for name in (*METADATA.tables, *VIEWS.tables):
             await connection.execute(text(f"CREATE TABLE {name} (email text)"))
             await connection.execute(text(f"INSERT INTO {name} VALUES ('made@up.example')"))  # noqa: S608  # our own names
     yield opened
     async with opened.connect() as connection:
-        for name in METADATA.tables:
+        for name in (*METADATA.tables, *VIEWS.tables):
             rows = [tuple(row) for row in await connection.execute(text(f"SELECT * FROM {name}"))]  # noqa: S608
             assert rows == [("made@up.example",)]
     await opened.dispose()
@@ -75,6 +76,10 @@ async def test_a_copy_with_names_of_its_own(
     stored = await counts(engine, sink)
     prefix = names.get("prefix", "")
     assert exported == {name: stored[prefix + name] for name in exported}
+    async with engine.connect() as connection:
+        view = f'"{names["schema"]}".{prefix}paystub_details' if "schema" in names else f"{prefix}paystub_details"
+        rows = await connection.scalar(text(f"SELECT count(*) FROM {view}"))  # noqa: S608  # our own names
+        assert rows == stored[f"{prefix}paystubs"]
     assert await purge(database, before=date(2100, 1, 1), **names)
     account_id = fake.world.account_id(0)
     erasure = await purge(database, account_id=account_id, **names)

@@ -1,4 +1,4 @@
-"""Page of the tables that `SqlSink` makes: columns, their types on SQLite and PostgreSQL, keys, meaning."""
+"""Page of the tables and views that `SqlSink` makes: columns, their types on SQLite and PostgreSQL, keys, meaning."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from pinwheel_async.models.paystub import Deduction, Earning, Tax, TimeOff
 from pinwheel_async.models.shift import ShiftEarning, ShiftTimestamp
 from pinwheel_async.sync._columns import MODELS
 from pinwheel_async.sync._sql import tables
+from pinwheel_async.sync._views import definitions
 
 _PARTS: dict[str, type] = {
     "direct_deposit_allocation_rows": DirectDepositAllocation,
@@ -23,6 +24,9 @@ _PARTS: dict[str, type] = {
     "shift_earnings": ShiftEarning,
 }
 """Class of the entries of each table that holds lines."""
+
+_MODELS = {stored.table.name: MODELS[kind] for kind, stored in tables.STORED.items()}
+"""Class of the objects of each table that holds them."""
 
 _DIALECTS: tuple[Dialect, ...] = (
     sqlite.dialect(),
@@ -46,6 +50,9 @@ def tables_page() -> str:
                     f"One row for each `{model.__name__}` in `{part.attribute}` of a row of `{stored.table.name}`.",
                 )
             )
+    prose = definitions.__doc__ or ""
+    parts.append(f"## Views\n\n{prose}")
+    parts += [_describe(view.table, None, f"{view.table.comment}.") for view in definitions.ALL_VIEWS.values()]
     parts.append("## The library's own\n\nNot for queries of yours, but for `status`; names and columns may change.\n")
     docs = _own_tables()
     parts += [
@@ -76,7 +83,10 @@ def _describe(found: Table, model: type | None, doc: str) -> str:
 
 
 def _row(column: Column[Any], fields: dict[str, _source.Field]) -> list[str]:
-    field = fields.get(str(column.info.get("attribute", "")))
+    if "table" in column.info:  # of a view
+        fields = _source.all_fields_of(_MODELS[column.info["table"]])
+    is_member = "member" in column.info  # of a field that has a column of its own
+    field = None if is_member else fields.get(str(column.info.get("attribute", "")))
     meaning = [field.doc if field else f"{column.comment}." if column.comment else _key_of(column)]
     if field and (unit := unit_of(field)):
         meaning.append(f"Unit: {unit}.")
@@ -87,11 +97,4 @@ def _row(column: Column[Any], fields: dict[str, _source.Field]) -> list[str]:
 
 
 def _key_of(column: Column[Any]) -> str:
-    if column.name == "account_id":
-        return "Account that it belongs to."
-    owner = column.name.removesuffix("_id")
-    return (
-        f"The `id` in the table of its object, `{owner}s`."
-        if column.primary_key and column.name.endswith("_id")
-        else ""
-    )
+    return "Account that it belongs to." if column.name == "account_id" else ""

@@ -5,7 +5,7 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -20,6 +20,9 @@ _BUFFER_BYTES = 1 << 20
 class AtomicFiles:
     """New files of a folder, named `….partial` until they take their places together.
 
+    A name may have folders in it, which are made then: before, `a/b` is called `a.b.partial`, so that who reads the
+    folder `a` does not meet it.
+
     All work is done in one thread, in the order in which it was asked for: a disk gains nothing from more, and what
     was cancelled half-way is over before the files are closed. New files can be read by their owner only.
     """
@@ -28,6 +31,9 @@ class AtomicFiles:
         """Describe the folder; it is made when it is opened."""
         self._folder = Path(folder).absolute()
         self._files: dict[str, BinaryIO] = {}
+        self._complete: list[str] = []
+        """Files that are safe on the disk already."""
+        self._replaced: list[str] = []
         self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
@@ -56,6 +62,23 @@ class AtomicFiles:
             self._files[name] = os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES)
         return self._files[name]
 
+    def finish(self, name: str) -> None:
+        """Make a file safe on the disk, and close it, so that any number of files needs one at a time; in the thread.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        with self._files.pop(name) as file:
+            _make_safe(file)
+        self._complete.append(name)
+
+    def replace_all(self, pattern: str) -> None:
+        """Let the new files take the place of all files whose names are of a pattern, not only of their namesakes.
+
+        With them goes what an earlier run that came to no end left under such names.
+        """
+        self._replaced.append(pattern)
+
     async def close(self, *, complete: bool) -> None:
         """Make the files safe on the disk, and put them in the place of earlier ones if they are complete.
 
@@ -75,16 +98,30 @@ class AtomicFiles:
             for file in files.values():
                 all_closed.enter_context(file)
             for file in files.values():
-                file.flush()
-                os.fsync(file.fileno())
+                _make_safe(file)
+        names, self._complete = {*self._complete, *files}, []
         # After every file is safe: a power failure must not leave a new name with half of its contents.
-        if complete and files:
-            for name in files:
+        if complete and names:
+            for name in names:
+                (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
                 self._partial(name).replace(self._folder / name)
-            _sync_folder(self._folder)
+            patterns = [*self._replaced, *[self._partial(pattern).name for pattern in self._replaced]]
+            earlier = {path for pattern in patterns for path in self._folder.glob(pattern)}
+            for path in earlier - {self._folder / name for name in names}:
+                path.unlink()
+                with suppress(OSError):  # something else is in it
+                    path.parent.rmdir()
+            for folder in {self._folder, *[above for name in names for above in (self._folder / name).parents]}:
+                if folder.is_relative_to(self._folder):
+                    _sync_folder(folder)
 
     def _partial(self, name: str) -> Path:
-        return self._folder / f"{name}.partial"
+        return self._folder / f"{name.replace('/', '.')}.partial"
+
+
+def _make_safe(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 async def _named(folder: Path, work: Awaitable[T]) -> T:

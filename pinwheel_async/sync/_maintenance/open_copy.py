@@ -42,11 +42,15 @@ class Copy:
         self._place = place(database)
         self.tables: Tables = tables_at(self._place, schema, prefix)
 
-    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def read(self, work: Callable[[AsyncConnection], Awaitable[T]], *, views: bool = False) -> T:
         """Do something with a connection that sees the same moment of all tables.
 
         Nothing is changed: it needs no more than the right to read, and a SQLite file may lie where nothing can be
         written.
+
+        Args:
+            work: What to do.
+            views: Whether it needs the views, too.
 
         Raises:
             ConfigurationError: There is no copy, or its driver is not installed.
@@ -56,7 +60,7 @@ class Copy:
         async def begin_and_work(connection: AsyncConnection) -> T:
             await connection.exec_driver_sql(_BEGIN[connection.dialect.name])
             found = await _find(connection)
-            if not found.is_current():
+            if not (found.is_current() if views else found.is_readable()):
                 raise SinkError(_PROBLEM, reason="its tables are of an earlier version: a sync brings them up to date")
             return await work(connection)
 

@@ -58,6 +58,7 @@ _EVERYTHING = "pinwheel_async"
 _CURES: Mapping[str, str] = {
     "DuplicatePreparedStatementError": "behind PgBouncer in transaction mode, add pgbouncer=true to the URL",
     "InvalidSQLStatementNameError": "behind PgBouncer in transaction mode, add pgbouncer=true to the URL",
+    "DependentObjectsStillExistError": "a view of yours is on top of one that has to be made anew; drop it",
     "LockNotAvailableError": "a transaction of somebody else keeps the tables locked; end it, or try later",
 }
 """What can be done about an error of a driver, by its name."""

@@ -1,17 +1,20 @@
-"""Migration: proves that tables are this library's own, makes them, or brings them up to date."""
+"""Migration: proves that tables and views are this library's own, makes them, or brings them up to date."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from attrs import frozen
-from sqlalchemy import Connection, Index, Table, bindparam, delete, insert, inspect, select, text
+from sqlalchemy import Column, Connection, Index, Table, bindparam, delete, insert, inspect, select, text, update
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateSchema, CreateTable, SetColumnComment, SetTableComment
 
 from pinwheel_async.errors import ConfigurationError, SinkError
 from pinwheel_async.sync._sql.database import limit_wait, lock
 from pinwheel_async.sync._sql.tables import ERASURE_KEY, VALUES, VERSION, Tables, tables_of
+from pinwheel_async.sync._views.definitions import View, named_views
+from pinwheel_async.sync._views.make import drop_views, make_views
 from pinwheel_async.webhooks._inbox.sqlite_schema import APPLICATION_ID
 
 Step: TypeAlias = Callable[[Connection], object]
@@ -24,6 +27,9 @@ STEPS: Mapping[int, Step] = MappingProxyType({})
 
 A step runs before missing tables, columns and indexes are added, in the transaction that notes the new version.
 """
+
+_AT_ONCE = 1_000
+"""Rows that are filled at a time, so that any number of them takes the memory of these."""
 
 _NAMES = {
     # SQLite takes no notice of case in names.
@@ -48,10 +54,20 @@ class Found:
     """Columns that are missing in tables that are there."""
     indexes: tuple[Index, ...]
     """Indexes that are missing on tables that are there."""
+    views: tuple[View, ...]
+    """Views that are missing, or of an earlier definition."""
+    present_views: tuple[View, ...]
+    """Views that are there, of whichever definition."""
+    made: Mapping[str, int]
+    """Names of what this library made, each with its version, which only that of a view tells."""
+
+    def is_readable(self, version: int = SCHEMA_VERSION) -> bool:
+        """Whether all tables are there as they have to be."""
+        return self.version == version and not (self.tables or self.columns or self.indexes)
 
     def is_current(self, version: int = SCHEMA_VERSION) -> bool:
         """Whether there is nothing to be done."""
-        return self.version == version and not (self.tables or self.columns or self.indexes)
+        return self.is_readable(version) and not self.views
 
 
 def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
@@ -62,7 +78,8 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
         version: The newest version that is known.
 
     Raises:
-        ConfigurationError: There are tables or indexes of our names that this library did not make, or it is an inbox.
+        ConfigurationError: There are tables, indexes or views of our names that this library did not make, or it is an
+            inbox.
         SinkError: The tables are of a newer version than this library.
     """
     tables = tables_of(connection)
@@ -74,18 +91,21 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     version_table = tables[VERSION]
     if version_table.name not in there and _is_inbox(connection):
         raise ConfigurationError("the database is the inbox of a receiver: give the copy a file of its own")
-    number, made = _version(connection, version_table) if version_table.name in there else (None, frozenset[str]())
-    if foreign := sorted(there - made):
+    number, made = _version(connection, version_table) if version_table.name in there else (None, dict[str, int]())
+    if foreign := sorted(there - {*made}):
         cure = "prefix" if connection.dialect.name == "sqlite" else "schema or a prefix"
+        rename = "" if number is None else "rename it, or "  # a name that the copy did not need before
         raise ConfigurationError(
             f"the database has {', '.join(foreign)}, which this library did not make: nothing was changed;"
-            f" give the copy a database of its own, or a {cure}"
+            f" {rename}give the copy a database of its own, or a {cure}"
         )
     if number is not None and number > version:
         raise SinkError("", reason=f"its tables are of version {number}, and this library knows {version}")
     known = tables.metadata.sorted_tables
     present = [table for table in known if table.name in there]
     columns, indexes = _columns(connection, present), _indexes(connection, present)
+    views = named_views(tables)
+    present_views = tuple([view for view, named in views.items() if named.name in there])
     return Found(
         number,
         tuple([table for table in known if table.name not in there]),
@@ -98,6 +118,15 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
             ]
         ),
         tuple([index for table in present for index in table.indexes if index.name not in indexes]),
+        tuple(
+            [
+                view
+                for view, named in views.items()
+                if view not in present_views or made.get(named.name, 0) < view.version
+            ]
+        ),
+        present_views,
+        made,
     )
 
 
@@ -119,6 +148,7 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     if found.is_current(version):
         return  # another process was first
     if found.version is not None and found.version < version:
+        drop_views(connection, found.present_views)  # or tables under them could not be changed
         for number in range(found.version + 1, version + 1):
             steps[number](connection)
         found = find(connection, version=version)
@@ -131,13 +161,15 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
             _comment(connection, table)
     for table, name in found.columns:
         _add_column(connection, table, name)
+    _fill(connection, [table.c[name] for table, name in found.columns if "member" in table.c[name].info])
     for index in (*found.indexes, *(index for table in found.tables for index in table.indexes)):
         connection.execute(CreateIndex(index))
+    make_views(connection, found.views, found.present_views)
     values = tables[VALUES]
     if connection.scalar(select(values.c.key).where(values.c.key == ERASURE_KEY)) is None:
         connection.execute(insert(values).values(key=ERASURE_KEY, value=secrets.token_bytes(32)))
     connection.execute(delete(tables[VERSION]))
-    connection.execute(insert(tables[VERSION]).values(version=version, made=_names(tables)))
+    connection.execute(insert(tables[VERSION]).values(version=version, made=_made(tables, found.made)))
 
 
 def _comment(connection: Connection, table: Table) -> None:
@@ -156,15 +188,26 @@ def _is_inbox(connection: Connection) -> bool:
 
 
 def _names(tables: Tables) -> list[str]:
-    """Return the names of all tables and indexes."""
-    return [name for table in tables.metadata.sorted_tables for name in (table.name, *_index_names(table))]
+    """Return the names of all tables, indexes and views."""
+    names = [name for table in tables.metadata.sorted_tables for name in (table.name, *_index_names(table))]
+    return names + [view.name for view in named_views(tables).values()]
 
 
-def _version(connection: Connection, table: Table) -> tuple[int | None, frozenset[str]]:
-    """Return the version of the tables, and the names of those that this library made; none if it is no such table."""
+def _made(tables: Tables, before: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the names of what was made, with the versions of views; what a newer library made stays noted."""
+    versions = {named.name: view.version for view, named in named_views(tables).items()}
+    return {**before, **{name: max(before.get(name, 0), versions.get(name, 0)) for name in _names(tables)}}
+
+
+def _version(connection: Connection, table: Table) -> tuple[int | None, Mapping[str, int]]:
+    """Return the version of the tables, and the names of what this library made; none if it is no such table."""
     columns = _columns(connection, [table]).get(table.name, frozenset())
     row = connection.execute(select(table)).one_or_none() if columns >= {*table.c.keys()} else None
-    return (None, frozenset()) if row is None else (row.version, frozenset(row.made))
+    if row is None:
+        return None, dict[str, int]()
+    names: list[str] = [*row.made]
+    # Before there were views, it was a list of names.
+    return row.version, dict.fromkeys(names, 0) if isinstance(row.made, list) else row.made
 
 
 def _index_names(table: Table) -> list[str]:
@@ -190,3 +233,40 @@ def _add_column(connection: Connection, table: Table, name: str) -> None:
     of_table = connection.dialect.identifier_preparer.format_table(table)
     definition = CreateColumn(column).compile(dialect=connection.dialect)
     connection.exec_driver_sql(f"ALTER TABLE {of_table} ADD COLUMN {definition}")
+    if column.comment and connection.dialect.supports_comments:
+        connection.execute(SetColumnComment(table.c[name]))
+
+
+def _fill(connection: Connection, columns: Sequence[Column[Any]]) -> None:
+    """Fill added columns of accounts with the moments that the JSON beside them holds.
+
+    Here, and not by the next sync: to that nothing has changed, or each account would be a change of the history.
+    """
+    if not columns:
+        return
+    table = tables_of(connection).stored["accounts"].table
+    sources: dict[Column[Any], Column[Any]] = {column: table.c[column.info["attribute"]] for column in columns}
+    change = update(table).where(table.c.id == bindparam("account"))
+    change = change.values({column.name: bindparam(column.name) for column in columns})
+    after = ""
+    while True:
+        query = select(table.c.id, *{*sources.values()}).where(table.c.id > after).order_by(table.c.id)
+        rows = connection.execute(query.limit(_AT_ONCE)).mappings().all()
+        if not rows:
+            return
+        connection.execute(
+            change,
+            [
+                {
+                    "account": row[table.c.id],
+                    **{column.name: _moment(row[source], column.info["member"]) for column, source in sources.items()},
+                }
+                for row in rows
+            ],
+        )
+        after = rows[-1][table.c.id]
+
+
+def _moment(value: Any, member: str) -> datetime | None:
+    found = cast("Mapping[str, Any]", value).get(member) if isinstance(value, dict) else None
+    return datetime.fromisoformat(found) if isinstance(found, str) else None

@@ -3,12 +3,15 @@
 Every key begins with the account. So the rows of an account lie side by side, in SQLite also in the file (WITHOUT
 ROWID): a page is written into few places of it, whatever its size, and all of an account is found, or deleted, with one
 condition for each table. Join lines by `account_id` and the id of their object; `position` is their place in its list,
-from 0.
+from 0. Join an object to `accounts` by `account_id` and `id` there; it may be stored before its account is. In SQLite,
+lines have a foreign key to their object. On PostgreSQL they have none, since each row would be checked; all the same, a
+line is written in the same transaction as its object, and removed with it.
 
 Money is a whole number of minor units, days are dates, and moments are kept exactly, in UTC. What is no row of its own
-(addresses, telephone numbers, tags) is a JSON column. Of a file only the id is kept: the link to it is signed, grants
-access without a secret, and is dead within minutes. Every column but the keys may be null, because the API sends nulls
-where its documentation says it never does.
+(addresses, telephone numbers, tags) is a JSON column; each moment in `data_updated_at` of an account is a column, too,
+such as `paystubs_updated_at`. Of a file only the id is kept: the link to it is signed, grants access without a secret,
+and is dead within minutes. Every column but the keys may be null, because the API sends nulls where its documentation
+says it never does.
 
 Some columns of objects are the sink's own. `first_seen_at` and `changed_at` say when the object was stored first, and
 when it, or one of its lines, last became another one; `digest` is a hash of the object, lines included. Null unless
@@ -24,12 +27,26 @@ databases with the same data have the same rows in all tables of data, but for t
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from attrs import field, frozen
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
 from sqlalchemy.sql.elements import quoted_name
 from sqlalchemy.sql.schema import RETAIN_SCHEMA
 
@@ -65,6 +82,9 @@ _COMMENTS: Mapping[str, str] = {
 }
 """What the columns of objects say that are the sink's own."""
 
+_SPREAD: Mapping[str, str] = {"data_updated_at": "updated_at"}
+"""Fields of which each moment has a column of its own, beside the JSON, and how the names of these columns end."""
+
 
 @frozen
 class Part:
@@ -80,6 +100,11 @@ class Stored:
 
     table: Table
     parts: tuple[Part, ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """That of the objects, then those of their lines."""
+        return (self.table, *[part.table for part in self.parts])
 
 
 def make_tables(
@@ -110,19 +135,19 @@ def make_tables(
     own += [Column("first_seen_at", Moment), Column("changed_at", Moment), Column("digest", Text)]
     for own_column in own:
         own_column.comment = _COMMENTS[own_column.name]
-    columns = [*account, key, *map(_column, fields.values()), *own]
+    columns = [*account, key, *chain.from_iterable(map(_columns, fields.values())), *own]
     table = Table(name, metadata, *columns, comment=_first_line(model), sqlite_with_rowid=False)
     for column in index:
         Index(f"{name}_by_{column}", table.c[column], *account)
-    return Stored(table, tuple([Part(field, _part(metadata, owner, *part)) for field, part in parts.items()]))
+    return Stored(table, tuple([Part(field, _part(table, owner, *part)) for field, part in parts.items()]))
 
 
-def _part(metadata: MetaData, owner: str, name: str, model: type[Model]) -> Table:
+def _part(objects: Table, owner: str, name: str, model: type[Model]) -> Table:
     return Table(
         name,
-        metadata,
+        objects.metadata,
         _account_column(),
-        Column(owner, KEY, primary_key=True),
+        Column(owner, KEY, primary_key=True, comment=f"The `id` in `{objects.name}`, of the same account"),
         Column("position", Integer, primary_key=True, autoincrement=False, comment="Place in its list, from 0"),
         *map(_column, attributes(model)),
         comment=_first_line(model),
@@ -139,6 +164,22 @@ def _column(attribute: "attrs.Attribute[Any]") -> Column[Any]:
     name = attribute.name
     comment = "Minor units of the currency, such as cents" if single_type(attribute.type) is MinorUnits else None
     return Column(NAMES.get(name, name), column_type(attribute.type), info={"attribute": name}, comment=comment)
+
+
+def _columns(attribute: "attrs.Attribute[Any]") -> list[Column[Any]]:
+    """Make the column of a field of an object, and those of the moments in it, if it is one of `_SPREAD`."""
+    if attribute.name not in _SPREAD:
+        return [_column(attribute)]
+    moments = [
+        Column(
+            f"{member.name}_{_SPREAD[attribute.name]}",
+            Moment,
+            info={"attribute": attribute.name, "member": member.name},
+            comment=f"`{member.name}` in `{attribute.name}`, as a moment",
+        )
+        for member in attributes(cast("type[Model]", attribute.type))
+    ]
+    return [_column(attribute), *moments]
 
 
 def _first_line(model: type[Model]) -> str:
@@ -191,8 +232,8 @@ VERSION = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("made", Plain, nullable=False),
 )
-"""One row: the version of the tables, and the names of all tables and indexes that this library made; others are not
-touched."""
+"""One row: the version of the tables, and the names of all tables, indexes and views that this library made, each with
+the version of its definition, 0 for all but views; others are not touched."""
 
 SCOPE = Table(
     "pinwheel_scope",
@@ -346,10 +387,26 @@ class Tables:
             for kind, found in STORED.items()
         }
         object.__setattr__(self, "stored", stored)
+        for kind in stored.values():
+            for part in kind.parts:
+                part.table.append_constraint(_foreign_key(part.table, kind.table))
 
     def __getitem__(self, table: Table) -> Table:
         """Return what a table of `METADATA` is here."""
         return self._named[table]
+
+
+def _foreign_key(lines: Table, objects: Table) -> ForeignKeyConstraint:
+    """Return the foreign key of lines: in SQLite a declaration, which costs nothing as long as nobody switches it on.
+
+    PostgreSQL would check it for each row: a first sync of paystubs of a dozen lines wrote 41,000 rows/s with the keys
+    instead of 98,000 (median of six runs each, taken by turns; `COPY` and a server on the same machine). It checks
+    those that are `NOT VALID`, too. SQLAlchemy knows the key there as well, to join by.
+    """
+    account, owner, _ = lines.primary_key
+    # Deferred: where a connection does check keys, an object may be removed before its lines in one transaction.
+    key = ForeignKeyConstraint([account, owner], [*objects.primary_key], deferrable=True, initially="DEFERRED")
+    return key.ddl_if(dialect="sqlite")
 
 
 @cache

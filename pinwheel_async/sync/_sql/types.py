@@ -115,6 +115,8 @@ def converter(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | N
 
     SQLAlchemy's own take twice as long, which would be a good part of all the work of a sync.
     """
+    if member := column.info.get("member"):
+        return _member_moment(member, dialect)
     if isinstance(column.type, FileId):
         return _file_id
     if dialect.name == "sqlite":
@@ -126,6 +128,17 @@ def converter(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | N
     if isinstance(column.type, Double):
         return None  # SQLAlchemy would make floats of decimals, which there are none of
     return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _member_moment(name: str, dialect: Dialect) -> Callable[[Any], Any]:
+    """Return what takes a moment out of an object, as the driver takes it."""
+    convert = _moment_text if dialect.name == "sqlite" else same
+
+    def convert_member(value: Any) -> Any:
+        moment = getattr(value, name)
+        return moment and convert(moment)
+
+    return convert_member
 
 
 def reader(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:

@@ -56,7 +56,7 @@ async def test_an_empty_database(database: str, tmp_path: Path):
 async def test_an_earlier_version(database: str):
     """What reads a copy that lacks a column says that a sync adds it, and does not add it itself."""
     await make_copy(database)
-    await execute(database, "ALTER TABLE employments DROP COLUMN title")
+    await execute(database, "ALTER TABLE incomes DROP COLUMN pay_frequency")
 
     with pytest.raises(SinkError, match="a sync brings them up to date"):
         await status(database)

@@ -6,15 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Select, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from pinwheel_async import ConfigurationError, SinkError
+from pinwheel_async import ConfigurationError, Pinwheel, SinkError
 from pinwheel_async.models import Paystub
-from pinwheel_async.sync import METADATA, SqlSink, export, purge, status
-from pinwheel_async.sync._sql import database as database_module
+from pinwheel_async.products import PRODUCTS
+from pinwheel_async.sync import METADATA, SqlSink, changes, export, purge, status, sync
+from pinwheel_async.sync._sql import database as database_module, migrate
+from pinwheel_async.sync._views.definitions import VIEWS
+from pinwheel_async.testing import FakePinwheel
 
-NAMES = sorted({name for table in METADATA.sorted_tables for name in (table.name, *[i.name for i in table.indexes])})
+NAMES = sorted(
+    {
+        *VIEWS.tables,
+        *[name for table in METADATA.sorted_tables for name in (table.name, *[i.name for i in table.indexes])],
+    }
+)
 """Every name that a copy takes."""
 
 SCHEMA = {
@@ -36,6 +44,11 @@ async def execute(engine: AsyncEngine, *statements: str) -> None:
 async def schema(engine: AsyncEngine) -> list[Any]:
     async with engine.connect() as connection:
         return [tuple(row) for row in await connection.execute(text(SCHEMA[engine.dialect.name]))]
+
+
+async def read(engine: AsyncEngine, query: Select[Any]) -> list[Any]:
+    async with engine.connect() as connection:
+        return [*await connection.execute(query)]
 
 
 async def open_and_close(place: Any, **options: Any) -> None:
@@ -159,6 +172,28 @@ async def test_an_added_column_may_be_null(database: str, engine: AsyncEngine):
         assert [*await connection.scalars(text("SELECT final FROM pinwheel_announcements"))] == [None]
 
 
+async def test_added_moments_are_filled(
+    fake: FakePinwheel, pinwheel: Pinwheel, database: str, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+):
+    """Columns of moments that a copy lacks are filled from the JSON beside them, which is no change of an account."""
+    monkeypatch.setattr(migrate, "_AT_ONCE", 5)  # of 12 accounts
+    fake.world.edit_account(fake.world.account_id(0), data_updated_at={})
+    await sync(pinwheel, SqlSink(database, history=True), products=["income"])
+    table = METADATA.tables["accounts"]
+    added = [column.name for column in table.columns if "member" in column.info]
+    before = await read(engine, select(table).order_by(table.c.id))
+    await execute(engine, *[f"ALTER TABLE accounts DROP COLUMN {name}" for name in added])
+
+    await open_and_close(database)
+    filled = await read(engine, select(table).order_by(table.c.id))
+    await sync(pinwheel, SqlSink(database), products=["income"])
+
+    assert {f"{product}_updated_at" for product in PRODUCTS if product != "tax_forms"} == {*added}
+    assert {None, *[row.paystubs_updated_at for row in before]} != {None}
+    assert before == filled == await read(engine, select(table).order_by(table.c.id))
+    assert ["new"] * 12 == [change.change async for change in changes(database) if change.kind == "accounts"]
+
+
 async def test_opening_waits_for_nobody(database: str, engine: AsyncEngine):
     """Where nothing is missing, a sink opens while somebody else's transaction goes on, whatever that has locked."""
     await open_and_close(database)
@@ -177,7 +212,7 @@ async def test_a_change_does_not_wait_for_ever(postgres: str, monkeypatch: pytes
     monkeypatch.setattr(database_module, "_LOCK_S", 1)
     await open_and_close(postgres)
     engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
-    await execute(engine, "ALTER TABLE accounts DROP COLUMN platform_id")
+    await execute(engine, "ALTER TABLE accounts DROP COLUMN customer_id")
 
     async with engine.connect() as other:
         await other.execute(text("SELECT count(*) FROM accounts"))

@@ -43,8 +43,10 @@ def dump(url: str) -> dict[str, list[Any]]:
 
 
 def value(column: Any, item: Any) -> Any:
-    """Return what a column should hold of an object, where that is the value of a field itself."""
+    """Return what a column should hold of an object: the value of a field, or of a field in it."""
     found = getattr(item, column.info["attribute"])
+    if "member" in column.info:
+        return getattr(found, column.info["member"])
     return found.id if isinstance(found, Document) else found
 
 
@@ -342,13 +344,13 @@ async def test_an_engine_of_ones_own_stays_open(pinwheel: Pinwheel, database: st
 
 async def test_a_missing_column_is_added(pinwheel: Pinwheel, database: str, engine: AsyncEngine):
     """A database of an earlier version gets the columns that it lacks."""
-    await sync(pinwheel, SqlSink(database), products=["employment"])
+    await sync(pinwheel, SqlSink(database), products=["income"])
     async with engine.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE employments DROP COLUMN title")
+        await connection.exec_driver_sql("ALTER TABLE incomes DROP COLUMN pay_frequency")
 
-    await sync(pinwheel, SqlSink(database), products=["employment"], changed_only=False)
+    await sync(pinwheel, SqlSink(database), products=["income"], changed_only=False)
 
-    assert any(row.title for row in await rows(engine, METADATA.tables["employments"]))
+    assert any(row.pay_frequency for row in await rows(engine, METADATA.tables["incomes"]))
 
 
 async def test_a_full_disk(pinwheel: Pinwheel, url: str):

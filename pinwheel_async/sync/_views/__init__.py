@@ -1,0 +1,1 @@
+"""Views of a copy: what they are, and how they are made and kept."""
