@@ -126,8 +126,8 @@ def test_sqlite_inbox(arguments: dict[str, Any], problem: str):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"url": None}, "the URL of a PostgreSQL inbox is like"),
-        ({"url": Path("inbox.db")}, "the URL of a PostgreSQL inbox is like"),
+        ({"url": None}, "the URL of the inbox must be like"),
+        ({"url": Path("inbox.db")}, "the URL of the inbox must be like"),
         ({"key": "a" * 32}, "the key of an inbox is 32 random bytes"),
         ({"key": b"a" * 32, "old_keys": b"b" * 32}, "old_keys must be a list"),
         ({"old_keys": [b"b" * 32]}, "old_keys go with a key"),

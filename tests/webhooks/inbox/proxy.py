@@ -18,7 +18,8 @@ class Proxy:
 
     @property
     def url(self):
-        return self.behind._replace(netloc=f"postgres@127.0.0.1:{self.port}").geturl()
+        user = self.behind.netloc.rpartition("@")[0]
+        return self.behind._replace(netloc=f"{user}@127.0.0.1:{self.port}").geturl()
 
     async def start(self):
         self.server = await asyncio.start_server(self.pass_on, "127.0.0.1", self.port)
