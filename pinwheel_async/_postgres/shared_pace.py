@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._core.arguments import is_more_than, wrong
 from pinwheel_async._http.throttle import SLACK_S
 from pinwheel_async._postgres.driver import Connection, connect, driver
@@ -196,7 +196,7 @@ class SharedPace(Unpicklable):
             backoff_s, has_warned = 0.01, False
             while True:
                 try:
-                    async with self._using, asyncio.timeout(ANSWER_S):
+                    async with self._using, time_limit(ANSWER_S):
                         connection = await self._connected()
                         row = await connection.fetchrow(self._sql["take"], self._name, float(self._slice))
                         if row is None:  # somebody has removed it
@@ -226,7 +226,7 @@ class SharedPace(Unpicklable):
 
     async def _pause(self, seconds: float) -> None:
         try:
-            async with self._using, asyncio.timeout(ANSWER_S):
+            async with self._using, time_limit(ANSWER_S):
                 await (await self._connected()).execute(self._sql["pause"], self._name, seconds)
         except Exception as error:  # noqa: BLE001  # this client waits all the same, and the others are told by the API
             logger.info("a pause could not be shared: %s", type(error).__name__)

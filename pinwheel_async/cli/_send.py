@@ -1,6 +1,5 @@
 """Command `pinwheel-async send`: sends a made-up, signed event to a receiver."""
 
-import asyncio
 from json import dumps
 from time import perf_counter
 from typing import Annotated, Any, Literal, TypeAlias
@@ -11,6 +10,7 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._core.fields import attributes
 from pinwheel_async._core.model import Model
 from pinwheel_async.cli._options import Json
@@ -67,7 +67,7 @@ async def send(
     began = perf_counter()
     status: int | None = None
     try:
-        async with Sender() as sender, asyncio.timeout(_TIMEOUT_S):
+        async with Sender() as sender, time_limit(_TIMEOUT_S):
             status = await sender.post(url, delivery)
     except TimeoutError:
         pass

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 
+from pinwheel_async._clock import time_limit
+
 STOPPED = 128 + signal.SIGINT
 """Exit code of a command that was told to stop, and did."""
 
@@ -81,7 +83,7 @@ async def leaving_threads() -> AsyncGenerator[None]:
     yield
     executor.shutdown(wait=False, cancel_futures=True)
     with suppress(TimeoutError):
-        async with asyncio.timeout(THREAD_PATIENCE_S):
+        async with time_limit(THREAD_PATIENCE_S):
             while _running_threads():  # noqa: ASYNC110  # nothing tells when a thread ends
                 await asyncio.sleep(0.01)
     if running := _running_threads():

@@ -16,7 +16,7 @@ import attrs
 from aiohttp import web
 from attrs import define
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async.events import Event
 from pinwheel_async.testing._webhooks.make_event import make_event
 from pinwheel_async.testing._webhooks.signed import signed_delivery
@@ -236,7 +236,7 @@ class ReceiverHarness:
         Raises:
             TimeoutError: It takes longer than *timeout_s* real seconds.
         """
-        async with asyncio.timeout(timeout_s):
+        async with time_limit(timeout_s):
             if self._fake is not None:
                 await self._fake.settle()
             while not await self._inbox.is_idle():  # noqa: ASYNC110  # nothing says when
@@ -254,7 +254,7 @@ class ReceiverHarness:
         Raises:
             TimeoutError: It takes longer.
         """
-        async with asyncio.timeout(timeout_s):
+        async with time_limit(timeout_s):
             if self._fake is not None:
                 await self._fake.advance(seconds)
             left_s = seconds

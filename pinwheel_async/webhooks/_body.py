@@ -5,6 +5,7 @@ import logging
 
 from aiohttp import StreamReader, web
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async.webhooks._refusals import RefusalReason
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -53,7 +54,7 @@ async def read_body(
     reader = _Reader(request.content, max_bytes, budget)
     try:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 await reader.read()
         except TimeoutError:
             await reader.catch_up()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, TypeAlias
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._core.signature import KeyRing
 from pinwheel_async._privacy import Unpicklable
 from pinwheel_async.errors import ConfigurationError
@@ -115,7 +116,7 @@ class SecretSource(Unpicklable):
     async def _ask_function(self) -> bool:
         """Ask; keep what was good before if that fails. Nothing of what fails is logged but its kind."""
         try:
-            async with asyncio.timeout(ASK_TIMEOUT_S):
+            async with time_limit(ASK_TIMEOUT_S):
                 given: Any = self._function() if self._function is not None else None
                 self._ring = _as_ring(await given if inspect.isawaitable(given) else given)
         except ConfigurationError as error:

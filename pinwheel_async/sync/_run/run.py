@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from attrs import evolve
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._core.convert import read_json
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import (
@@ -215,7 +215,7 @@ class Run:
             return
         try:
             # A run that was asked to stop ends, also if the store does not answer.
-            async with asyncio.timeout(STOP_S if self.counters.stopped else None):
+            async with time_limit(STOP_S if self.counters.stopped else None):
                 await self._failures.save(everything=True)
         except TimeoutError:
             raise SinkError("failures were not saved", reason="the sink does not answer") from None

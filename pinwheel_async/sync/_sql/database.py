@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._sqlite import create_private, use_wal
 from pinwheel_async.errors import ConfigurationError, SinkError
 from pinwheel_async.sync._sql.postgres_url import connect_arguments
@@ -342,15 +343,16 @@ class _InLoop:
             return work(connection)
 
         task = asyncio.create_task(self._transact(work_with), name="pinwheel-sync-transaction")
-        limit = asyncio.timeout(limit_s)
         try:
-            async with limit:
+            async with time_limit(limit_s) as limit:
                 self._limits.add(limit)
-                await asyncio.wait([task])
+                try:
+                    await asyncio.wait([task])
+                finally:
+                    self._limits.discard(limit)
         except TimeoutError:
             raise SinkError("", reason="the server does not answer") from None
         finally:
-            self._limits.discard(limit)
             if not task.done():
                 await _give_up(task, connections)
         return task.result()
@@ -386,7 +388,7 @@ class _InLoop:
         closed = not self._owned
         while not closed:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_GOODBYE_S):
+                async with time_limit(_GOODBYE_S):
                     await self._engine.dispose()
                     closed = True
 

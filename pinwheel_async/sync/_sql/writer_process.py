@@ -18,6 +18,7 @@ from subprocess import DEVNULL
 
 from sqlalchemy import URL
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._core.derived import pack
 from pinwheel_async.errors import ConfigurationError, PinwheelError
 from pinwheel_async.sync._page_formats import PageItems
@@ -174,7 +175,7 @@ class WriterProcess:
             async with aclosing(frames(reader)) as received:
                 while True:
                     try:
-                        async with asyncio.timeout(SILENCE_S):
+                        async with time_limit(SILENCE_S):
                             # Without a default: Python 3.11 and 3.12 may raise SystemError in place of returning it.
                             number, content = await anext(received)
                     except StopAsyncIteration:

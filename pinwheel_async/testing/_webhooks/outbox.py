@@ -12,6 +12,7 @@ from typing import Protocol
 import attrs
 from attrs import field, frozen
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.testing._clock import Alarm, ClockHold, FakeClock
 from pinwheel_async.testing._webhooks.body import OutgoingEvent
@@ -198,7 +199,7 @@ class Outbox(Discreet):
             return None
         patience = self.loop.call_later(self.patience_s, hold.release)
         try:
-            async with asyncio.timeout(None) as timeout:
+            async with time_limit(None) as timeout:
 
                 def expire() -> None:
                     # Held again, so that the retry is scheduled from this moment before time goes on.

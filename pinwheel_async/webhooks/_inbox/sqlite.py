@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._core.arguments import wrong
 from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import ConfigurationError, InboxError
@@ -205,7 +205,7 @@ class SqliteInbox:
         and the file is closed once the disk goes on. What was acknowledged is on it.
         """
         try:
-            async with asyncio.timeout(self._timeout_s), self._turn():
+            async with time_limit(self._timeout_s), self._turn():
                 while self._returning:  # before the thread is stopped, which carries them out
                     await asyncio.wait(self._returning)
                 await self._group.stop()

@@ -1,6 +1,5 @@
 """aiohttp application of the inspector: requests, permissions, actions, and the audit log."""
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from aiohttp import web
 from attrs import evolve
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.webhooks._inbox.base import DeliveryFilter, Entry, Inbox
 from pinwheel_async.webhooks._inspector import pages
@@ -303,7 +303,7 @@ async def _form(request: web.Request) -> dict[str, str]:
     if request.content_type != "application/x-www-form-urlencoded" or length is None or length > MAX_FORM_BYTES:
         return {}
     try:
-        async with asyncio.timeout(FORM_S):
+        async with time_limit(FORM_S):
             return dict(parse_qsl((await request.read()).decode(), max_num_fields=10, keep_blank_values=True))
     except (TimeoutError, ValueError):
         return {}

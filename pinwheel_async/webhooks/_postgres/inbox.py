@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from attrs import evolve
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._postgres.driver import Connection, driver
 from pinwheel_async._postgres.url import connect_arguments
 from pinwheel_async._privacy import without_locals
@@ -434,7 +434,7 @@ class PostgresInbox:
         """Do something over a connection of its own; it takes as long as it takes, and nothing waits for it."""
         self._line(self._putting)
         try:
-            async with asyncio.timeout(self._step_s):
+            async with time_limit(self._step_s):
                 connection = await self._store.connect(flushes=False, plain=True)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
             raise inbox_error(ConnectionError() if isinstance(error, TimeoutError) else error) from None

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from attrs import define
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._postgres.driver import Connection
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
@@ -177,7 +178,7 @@ class Line:
             attempt += 1
             connection = await self._connected()
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with time_limit(self._timeout_s):
                     return await function(connection, items)
             except REPEATABLE:
                 if attempt == REPETITIONS:
@@ -200,7 +201,7 @@ class Line:
 
     async def _new_connection(self) -> Connection:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with time_limit(self._timeout_s):
                 return await self._connect()
         except TimeoutError:
             raise ConnectionError from None  # nothing was asked for that could be carried out later

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.webhooks._postgres.line import end
 
@@ -78,7 +79,7 @@ class Listener:
 
     async def _listen(self) -> None:
         """Listen until the connection is lost."""
-        async with asyncio.timeout(HEARD_WITHIN_S):
+        async with time_limit(HEARD_WITHIN_S):
             connection = await self._connect()
         try:
             await connection.add_listener(self._channel, self._take)
@@ -101,7 +102,7 @@ class Listener:
         self._echo.clear()
         await self._notify(self.name)
         try:
-            async with asyncio.timeout(HEARD_WITHIN_S):
+            async with time_limit(HEARD_WITHIN_S):
                 await self._echo.wait()
         except TimeoutError:
             return False

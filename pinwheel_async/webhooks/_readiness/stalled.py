@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async.errors import NotFoundError
 from pinwheel_async.webhooks._ctrl_c import is_ctrl_c
 from pinwheel_async.webhooks._readiness.platforms import Platforms
@@ -77,7 +77,7 @@ class StallDetector:
     async def _report(self, state: AccountReadiness) -> None:
         for callback in self._callbacks:
             try:
-                async with asyncio.timeout(CALLBACK_S):
+                async with time_limit(CALLBACK_S):
                     await callback(state)
             except asyncio.CancelledError:
                 raise

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from pinwheel_async._clock import time_limit
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._arguments import check_arguments, check_at_least, check_more_than_0
@@ -105,7 +106,7 @@ async def _open(inbox: Inbox, stop: asyncio.Event) -> bool:
         else:
             return True
         with suppress(TimeoutError):
-            async with asyncio.timeout(pause_s):
+            async with time_limit(pause_s):
                 await stop.wait()
         pause_s = min(2 * pause_s, MAX_OPEN_RETRY_S)
     return False

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from pinwheel_async._clock import Clock
+from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.webhooks._inbox.base import Claim, Entry, Inbox
 from pinwheel_async.webhooks._router import Handler, Lease
@@ -120,7 +120,7 @@ class Worker:
         if self._pause is not None:
             self._pause.cancel()
         with suppress(TimeoutError):
-            async with asyncio.timeout(shutdown_timeout_s):
+            async with time_limit(shutdown_timeout_s):
                 await asyncio.wait(self._tasks[:1])
                 await self._in_flight.all_finished()
         self._closing = True
@@ -128,7 +128,7 @@ class Worker:
             for in_flight in self._in_flight:
                 in_flight.task.cancel()
             with suppress(TimeoutError):
-                async with asyncio.timeout(GRACE_S + GIVE_BACK_S):
+                async with time_limit(GRACE_S + GIVE_BACK_S):
                     await self._in_flight.all_finished()
         left, self._tasks = self._tasks, []
         for task in left:
