@@ -179,8 +179,10 @@ class HttpCaller(Unpicklable):
         if self._shared_rate is not None:
             try:
                 await self._shared_rate.open(self._clock, limiter.grant)
-            except BaseException:
-                await self.close()
+            except BaseException:  # it closes itself, or is another client's
+                opened, self._opened = self._opened, None
+                if opened.owned:
+                    await opened.session.close()
                 raise
 
     def _ceiling(self) -> int:

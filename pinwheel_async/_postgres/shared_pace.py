@@ -41,6 +41,10 @@ INSERT INTO {table} AS rate (name, per_s) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET per_s = excluded.per_s WHERE rate.per_s <> excluded.per_s
 """
 
+_RESTORE = """
+INSERT INTO {table} (name, per_s) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
+"""
+
 _TAKE = """
 UPDATE {table}
 SET next_at = greatest(next_at, paused_until, clock_timestamp()) + make_interval(secs => $2 / per_s)
@@ -112,6 +116,7 @@ class SharedPace(Unpicklable):
         self._granted: Callable[[], None] | None = None
         self._moments: deque[float] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_registered = False
         self._using = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
@@ -140,9 +145,11 @@ class SharedPace(Unpicklable):
             raise ConfigurationError("another client uses this pace: give each client a SharedPace of its own")
         self._loop, self._using, self._taking, self._tasks = asyncio.get_running_loop(), asyncio.Lock(), None, set()
         self._granted, self._clock, self._connection = granted, clock, None
+        self._has_registered = False
         self._moments.clear()
         try:
-            await self._connected()
+            async with time_limit(ANSWER_S):
+                await self._connected()
         except _PERMANENT as error:
             await self.close()
             raise ConfigurationError(
@@ -151,6 +158,9 @@ class SharedPace(Unpicklable):
             ) from None
         except Exception as error:  # noqa: BLE001  # whatever it is: the first request tries again, and says so
             logger.info("the shared pace is not reached yet: %s", type(error).__name__)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Disconnect; what was taken of the rate and not used is lost, a tenth of a second at most."""
@@ -193,12 +203,12 @@ class SharedPace(Unpicklable):
     async def _take(self) -> None:
         """Take a slice, however long that lasts."""
         try:
-            backoff_s, has_warned = 0.01, False
+            backoff_s, has_warned, count = 0.01, False, self._slice
             while True:
                 try:
                     async with self._using, time_limit(ANSWER_S):
                         connection = await self._connected()
-                        row = await connection.fetchrow(self._sql["take"], self._name, float(self._slice))
+                        row = await connection.fetchrow(self._sql["take"], self._name, float(count))
                         if row is None:  # somebody has removed it
                             await self._register(connection)
                             continue
@@ -216,7 +226,6 @@ class SharedPace(Unpicklable):
                     backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
             # From when the answer came, so that no moment is earlier here than by the clock of the database.
             begins = self._clock.monotonic() + row["begins_in_s"]
-            count = self._slice
             self.interval_s = 1 / row["per_s"]
             self._moments.extend([begins + number * self.interval_s for number in range(count)])
         finally:
@@ -252,7 +261,10 @@ class SharedPace(Unpicklable):
         return self._connection
 
     async def _register(self, connection: Connection) -> None:
-        await connection.execute(self._sql["register"], self._name, self._per_s)
+        """Say the rate once, and later only make a row that is gone: who reconnects may know an older rate."""
+        statement, per_s = ("restore", 1 / self.interval_s) if self._has_registered else ("register", self._per_s)
+        await connection.execute(self._sql[statement], self._name, per_s)
+        self._has_registered = True
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -263,4 +275,4 @@ class SharedPace(Unpicklable):
                 connection.terminate()
 
 
-_STATEMENTS = {"table": _TABLE, "register": _REGISTER, "take": _TAKE, "pause": _PAUSE}
+_STATEMENTS = {"table": _TABLE, "register": _REGISTER, "restore": _RESTORE, "take": _TAKE, "pause": _PAUSE}

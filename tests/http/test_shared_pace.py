@@ -11,6 +11,7 @@ import pytest
 
 from pinwheel_async import ConfigurationError, DeadlineError, Pinwheel, SharedPace, background
 from pinwheel_async._clock import Clock
+from pinwheel_async._postgres import shared_pace
 from pinwheel_async.testing import FakePinwheel, Fault
 
 NOWHERE = "postgresql://planted-user:planted-secret@127.0.0.1:1/planted"
@@ -176,6 +177,42 @@ async def test_rate_that_changes(fake, paces):
         assert one._caller._shared_rate.interval_s == 1 / 50
 
 
+async def test_reconnecting_does_not_change_the_rate(fake, paces, sql):
+    """A client that was opened before the rate was changed does not take the change back when it connects again."""
+    async with client(fake, paces(1000)) as one, client(fake, paces(500)):
+        pid = await one._caller._shared_rate._connection.fetchval("SELECT pg_backend_pid()")
+        await sql.execute("SELECT pg_terminate_backend($1)", pid)
+        with background():
+            await call(one, 100)
+
+    assert await sql.fetchval("SELECT per_s FROM pinwheel_rates WHERE name = $1", paces.name) == 500
+
+
+async def test_cancelled_while_it_opens(fake, paces):
+    """A client that is cancelled while it opens leaves the pace free for another one."""
+    pace = paces(100)
+    opening = asyncio.create_task(client(fake, pace).open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait({opening})
+    async with client(fake, pace) as pinwheel:
+        await call(pinwheel, 1)
+
+    assert opening.cancelled()
+
+
+async def test_database_that_hangs(fake, paces, monkeypatch):
+    """A database that says nothing keeps no client from being opened."""
+    monkeypatch.setattr(shared_pace, "ANSWER_S", 0.1)
+    pace = paces(100)
+    async with client(fake, paces(100)):  # and the table is there
+        pass
+    monkeypatch.setattr(pace, "_register", lambda _: asyncio.Event().wait())
+    async with client(fake, pace, timeout_s=0.3) as pinwheel:
+        with pytest.raises(DeadlineError):
+            await pinwheel.accounts.list()
+
+
 async def test_schema(fake, paces, sql):
     """The table can be in a schema, whatever its name."""
     schema = f'odd "{paces.name}'
@@ -220,11 +257,12 @@ async def test_database_that_refuses(fake, paces, place):
 
 
 async def test_one_client_each(fake, paces):
-    """A pace that another client uses is refused, and can be used when that is closed."""
+    """A pace that another client uses is refused, goes on for that one, and can be used when that is closed."""
     pace = paces(100)
-    async with client(fake, pace):
+    async with client(fake, pace) as first:
         with pytest.raises(ConfigurationError, match="give each client a SharedPace of its own"):
             await client(fake, pace).__aenter__()
+        await call(first, 20)
     async with client(fake, pace) as pinwheel:
         await call(pinwheel, 1)
 
