@@ -160,7 +160,7 @@ def _builder(model: type[Model], odd: Collection[str], place: str) -> type[Model
             types[wire] = (types[wire] | None) if odd_field.is_container else Any
             fields.append(attribute.evolve(name=wire, default=_MISSING if odd_field.is_required else attribute.default))
         else:
-            fields.append(attribute.evolve(name=wire))
+            fields.append(attribute if attribute.name == wire else attribute.evolve(name=wire))
     decimals = tuple(_decimals(model))
     unchanged = all(types[wire_name(attribute)] == attribute.type for attribute in attributes(model))
     if unchanged and not decimals:

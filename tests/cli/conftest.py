@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import pytest
 
 import pinwheel_async
 from pinwheel_async.testing import FakePinwheel
+
+from .fork_server import ForkServer
 
 ROOT = Path(pinwheel_async.__file__).parents[1]
 
@@ -31,19 +32,19 @@ def environment(fake: FakePinwheel) -> dict[str, str]:
     return kept | {"PINWHEEL_API_SECRET": fake.api_secret, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """A server that forks commands."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def run(environment: dict[str, str], tmp_path: Path) -> Run:
+def run(environment: dict[str, str], tmp_path: Path, fork_server: ForkServer) -> Run:
     """Run a command line in an empty folder."""
 
     def call(*arguments: str, **variables: str) -> Done:
-        return subprocess.run(  # our own interpreter
-            [sys.executable, "-W", "error", "-m", "pinwheel_async", *arguments],
-            env=environment | variables,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return fork_server.run(arguments, environment | variables, tmp_path)
 
     return call

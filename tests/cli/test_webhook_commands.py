@@ -36,6 +36,8 @@ from pinwheel_async.testing import FakePinwheel, SignedDelivery, make_event, sig
 from pinwheel_async.webhooks import PostgresInbox, SqliteInbox, sign
 from pinwheel_async.webhooks._delivery import make_delivery
 
+from .fork_server import ForkServer
+
 ROOT = Path(pinwheel_async.__file__).parents[1]
 SECRET = "secret-of-a-test"
 COMMAND = (sys.executable, "-W", "error", "-m", "pinwheel_async")
@@ -50,19 +52,11 @@ def variables(**more: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(tmp_path: Path, fork_server: ForkServer) -> Run:
     """Run a command line in an empty folder."""
 
     def call(*arguments: str, **more: str) -> Done:
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            env=variables(**more),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return fork_server.run(arguments, variables(**more), tmp_path)
 
     return call
 

@@ -1,5 +1,6 @@
 """Fast and slow path of decoding, over every model: what both accept is equal, and no input raises."""
 
+import functools
 import json
 import types
 from collections.abc import Mapping
@@ -54,6 +55,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+@functools.cache  # to make the strategies anew in each example would take most of the time of these tests
 def documents(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one line for each kind of type
     """JSON that the reference allows for a type, with unknown enum values and unknown keys."""
     if kind in SCALARS:
@@ -73,6 +75,7 @@ def documents(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one line
     return st.one_of([st.none() if member is types.NoneType else documents(member) for member in get_args(kind)])
 
 
+@functools.cache
 def objects(model: type[Model]) -> st.SearchStrategy[dict[str, Any]]:
     """JSON objects of a model; optional keys may be absent, unknown keys may be there."""
     fields = attributes(model)
@@ -135,7 +138,7 @@ def flattened(value: Any) -> Any:
 @pytest.mark.parametrize(
     "model", [model for model in MODELS if model is not models.EndUserDocument], ids=lambda model: model.__name__
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_structs_hold_what_models_hold(many, model, data):
     """A struct has every attribute of its model, with the same value of the same type, and nothing else."""
@@ -287,7 +290,7 @@ def comparable(decoded: Decoded) -> Any:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_known_odd_places(model, data):
     """An answer that is odd, once places are known, reads as it does by the slow path: models, notes and problems."""
