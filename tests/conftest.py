@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -30,7 +31,9 @@ from pinwheel_async._http.caller import HttpCaller
 from pinwheel_async._http.prepare import Secret
 from pinwheel_async.settings import Settings
 
+from . import brokers
 from .pgbouncer import PROGRAM, pgbouncer as start_pgbouncer
+from .servers import free_port
 
 # A shell without job control lets what it starts in the background ignore SIGINT. So would every process that a test
 # starts and interrupts.
@@ -295,3 +298,19 @@ def pgbouncer() -> Callable[[str], AbstractAsyncContextManager[str]]:
     if PROGRAM is None:
         pytest.skip("no pgbouncer on PATH")
     return start_pgbouncer
+
+
+@pytest.fixture
+def nats_server() -> Callable[[Path], AbstractAsyncContextManager[str]]:
+    """Run a NATS server for a block, which is given its URL; in one test, always the same URL."""
+    if brokers.NATS is None:
+        pytest.skip("no nats-server on PATH")
+    return functools.partial(brokers.nats_server, port=free_port())
+
+
+@pytest.fixture
+def rabbitmq() -> Callable[[Path], AbstractAsyncContextManager[str]]:
+    """Run a RabbitMQ node for a block, which is given its URL."""
+    if brokers.RABBITMQ is None:
+        pytest.skip("no RabbitMQ as Debian installs it")
+    return functools.partial(brokers.rabbitmq, port=free_port())

@@ -3,14 +3,14 @@
 import asyncio
 import os
 import shutil
-import socket
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sqlalchemy import make_url
+
+from .servers import free_port, until_listening
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -33,9 +33,7 @@ ignore_startup_parameters = extra_float_digits
 async def pgbouncer(url: str) -> AsyncIterator[str]:
     """Start it; give the URL of the database behind it."""
     behind = make_url(url)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     login = f"user={behind.username}" + (f" password={behind.password}" if behind.password else "")
     assert PROGRAM is not None
     with TemporaryDirectory() as folder:  # the folders above pytest's own are closed to other users
@@ -46,24 +44,9 @@ async def pgbouncer(url: str) -> AsyncIterator[str]:
         user = {"user": "nobody"} if os.geteuid() == 0 else {}  # it does not run as root
         process = await asyncio.create_subprocess_exec(PROGRAM, "-q", str(settings), **user)
         try:
-            await _answers(port, process)
+            await until_listening(process, port)
             yield behind.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
         finally:
             if process.returncode is None:
                 process.terminate()
                 await process.wait()
-
-
-async def _answers(port: int, process: Process) -> None:
-    """Wait until it takes connections."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                assert process.returncode is None, "pgbouncer ended"
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                await writer.wait_closed()
-                return

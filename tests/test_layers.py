@@ -75,6 +75,8 @@ ONLY_IN = {
     "receiver": ("docs/pages/",),  # a program of the tutorial, which its tests import
     "django": ("docs/pages/",),
     "fastapi": ("docs/pages/",),
+    "aio_pika": ("docs/pages/",),
+    "nats": ("docs/pages/",),
     "starlette": ("docs/pages/",),
     "pytest_asyncio": ("testing/plugin.py",),
 }
