@@ -53,6 +53,8 @@ _COMMANDS = {
     "link_token": "Make a Link token and print it: a secret, with which Link opens as this end user.",
     "listen": """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
 
+    With --forward-to they go on to another receiver; with --apply the API sends them for as long as it runs.
+
     SIGINT (ctrl-C) and SIGTERM let what is being handled finish; what is left waits in the inbox. After SIGINT the exit
     code is 130, after SIGTERM 0.
     """,

@@ -2,22 +2,35 @@
 
 import asyncio
 import logging
+import re
 import sys
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from json import dumps
+from socket import gethostname
 from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
 
+from aiohttp.typedefs import Middleware
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async.cli._options import InboxPlace, Json
+from pinwheel_async.cli._forward import (
+    FORWARD_SECRET_VARIABLE,
+    Reply,
+    Target,
+    check_url,
+    forward_secret,
+    forwarding,
+)
+from pinwheel_async.cli._options import Connection, InboxPlace, Json
 from pinwheel_async.cli._server import inspecting, receiving
 from pinwheel_async.cli._signals import on_sigterm
+from pinwheel_async.errors import ConfigurationError, NotFoundError, PinwheelError
 from pinwheel_async.events import EVENTS, Event
 from pinwheel_async.models.job import JobOutcome, SyncStatus
 from pinwheel_async.settings import find_secret
-from pinwheel_async.webhooks import Context, Router
+from pinwheel_async.webhooks import Context, Delivery, Router, Subscriptions
 
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 
@@ -30,9 +43,15 @@ async def listen(
     inbox: str = "listen.db",
     inbox_schema: str | None = None,
     inspect: Annotated[bool, Parameter(show_default=False)] = False,
+    forward_to: str | None = None,
+    apply: Annotated[bool, Parameter(show_default=False)] = False,
+    public_url: str | None = None,
     json: Json = False,
+    connection: Connection | None = None,
 ) -> None:
     """Receive webhooks and print a line for each: ids, names and counts, no payroll data.
+
+    With --forward-to they go on to another receiver; with --apply the API sends them for as long as it runs.
 
     SIGINT (ctrl-C) and SIGTERM let what is being handled finish; what is left waits in the inbox. After SIGINT the exit
     code is 130, after SIGTERM 0.
@@ -52,47 +71,114 @@ async def listen(
         Schema of PostgreSQL where the tables of the inbox are.
     inspect:
         Serve the inspector, too, to this machine only and on a port of its own; the URL that is printed logs in once.
+    forward_to:
+        Receiver that gets what is authentic, too: https, or http on this machine. It gets a delivery as it came, or
+        signed anew if the variable PINWHEEL_FORWARD_SECRET holds its secret; the sender gets its answer, and a 503 if
+        it gives none. What it takes is kept here.
+    apply:
+        Let the API send all events to the public URL until the command ends.
+    public_url:
+        Where a tunnel or a proxy takes requests for this receiver: https; the path is added if it has none.
     """
     secret = find_secret(None)
+    resign_with = forward_secret()
+    if apply != (public_url is not None):
+        raise ConfigurationError("--apply and --public-url go together")
+    if forward_to is not None:
+        check_url(forward_to)
     logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
     logging.getLogger("pinwheel_async.webhooks").setLevel(logging.INFO)
     stop = on_sigterm()
-    router = _printing(as_json if json else as_line, stop)
+    printed = _Printed(stop, json=json)
+    router = printed.router()
     store = InboxPlace(inbox=inbox, inbox_schema=inbox_schema).make(consumer="listen", create=True)
     async with AsyncExitStack() as running:
-        receiver = receiving(router, secret=secret, inbox=store, path=path, host=host, port=port)
+        middlewares: list[Middleware] = []
+        if forward_to is not None:
+            target = await running.enter_async_context(Target(forward_to, secret=resign_with))
+            middlewares.append(forwarding(target, secret=secret, on_reply=printed.show_reply))
+            how = "as they came" if resign_with is None else f"signed with {FORWARD_SECRET_VARIABLE}"
+            _say(f"forwarding deliveries to {target.host}, {how}")
+        receiver = receiving(
+            router, secret=secret, inbox=store, path=path, host=host, port=port, middlewares=middlewares
+        )
         url = await running.enter_async_context(receiver)
-        print(f"pinwheel-async: listening at {url}, health at {url}/health", file=sys.stderr, flush=True)
+        _say(f"listening at {url}, health at {url}/health")
         if inspect:
             inspector_url = await running.enter_async_context(inspecting(store))
-            print(f"pinwheel-async: inspector, once, at {inspector_url}", file=sys.stderr, flush=True)
+            _say(f"inspector, once, at {inspector_url}")
+        if public_url is not None:
+            await running.enter_async_context(_subscribed(router, connection, public=public_url, local=url))
         await stop.wait()
 
 
-def _printing(render: Callable[[Event, Context], str], stop: asyncio.Event) -> Router:
-    router = Router()
+def _say(text: str) -> None:
+    print(f"pinwheel-async: {text}", file=sys.stderr, flush=True)
 
-    @router.on(Event)
-    async def show(event: Event, context: Context) -> None:
+
+@asynccontextmanager
+async def _subscribed(
+    router: Router, connection: Connection | None, *, public: str, local: str
+) -> AsyncGenerator[None]:
+    """Let the API send every event to the public URL, for the length of the block."""
+    path, port = urlsplit(local).path, urlsplit(local).port
+    url = public if urlsplit(public).path.strip("/") else public.rstrip("/") + path
+    # The same each time, so that the next one of this machine and port clears up after one that was killed.
+    name = f"listen-{re.sub('[^A-Za-z0-9-]', '-', gethostname())[:48]}-{port}"
+    async with (connection or Connection()).open() as pinwheel:
+        report = await Subscriptions(pinwheel, router, url=url, name=name).apply()
+        _say(f"subscribed as webhook {report.webhook_id}")
         try:
-            print(render(event, context), flush=True)
+            yield
+        finally:
+            try:
+                with suppress(NotFoundError):  # somebody else has deleted it
+                    await pinwheel.webhooks.delete(report.webhook_id)
+            except PinwheelError as error:
+                raise PinwheelError(f"webhook {report.webhook_id} is still subscribed: {error}") from None
+            _say(f"webhook {report.webhook_id} is deleted")
+
+
+class _Printed:
+    """Lines on stdout, one for each event that is handled, and for each answer of a target."""
+
+    def __init__(self, stop: asyncio.Event, *, json: bool) -> None:
+        self._stop = stop
+        self._json = json
+
+    def router(self) -> Router:
+        """Return a router with a handler of every event."""
+        router = Router()
+
+        @router.on(Event)
+        async def show(event: Event, context: Context) -> None:
+            self._print(facts(event, context))
+
+        return router
+
+    def show_reply(self, delivery: Delivery, reply: Reply) -> None:
+        """Print how a target has answered a delivery."""
+        head = {
+            "time": delivery.received_at.isoformat(timespec="seconds"),
+            "event": _event(delivery.event),
+            "event_id": _plain(delivery.event_id),
+        }
+        status = reply.status if self._json else reply.status or "no-answer"
+        with suppress(BrokenPipeError):  # the target has the delivery, so it is stored here, too
+            self._print({**head, "forwarded": status, "ms": reply.ms})
+
+    def _print(self, shown: dict[str, Any]) -> None:
+        try:
+            print(dumps(shown) if self._json else _line(shown), flush=True)
         except BrokenPipeError:  # the reader has closed the pipe: stop, and leave the event in the inbox
-            stop.set()
+            self._stop.set()
             raise
 
-    return router
 
-
-def as_line(event: Event, context: Context) -> str:
-    """Return what may be shown of an event, as one line."""
-    shown = facts(event, context)
-    head = [shown.pop(name) for name in ("time", "event", "event_id")]
+def _line(shown: dict[str, Any]) -> str:
+    """Return what may be shown as one line: time, event and id first, then names and values."""
+    head = [str(shown.pop(name)) for name in ("time", "event", "event_id")]
     return " ".join([*head, *(f"{name}={value}" for name, value in shown.items() if value is not None)])
-
-
-def as_json(event: Event, context: Context) -> str:
-    """Return what may be shown of an event, as a JSON object in one line."""
-    return dumps(facts(event, context))
 
 
 def facts(event: Event, context: Context) -> dict[str, Any]:
@@ -101,7 +187,7 @@ def facts(event: Event, context: Context) -> dict[str, Any]:
     count: object = getattr(params, "count", None)
     return {
         "time": context.received_at.isoformat(timespec="seconds"),
-        "event": event.event if event.event in EVENTS else _plain(event.event),
+        "event": _event(event.event),
         "event_id": _plain(context.event_id),
         "account_id": _plain(getattr(event, "account_id", None)),
         "outcome": _known(getattr(event, "outcome", None), get_args(JobOutcome)),
@@ -109,6 +195,10 @@ def facts(event: Event, context: Context) -> dict[str, Any]:
         "sync_status": _known(getattr(params, "sync_status", None), get_args(SyncStatus)),
         "attempt": context.attempt if context.attempt > 1 else None,
     }
+
+
+def _event(name: str) -> str | None:
+    return name if name in EVENTS else _plain(name)
 
 
 def _plain(value: object) -> str | None:

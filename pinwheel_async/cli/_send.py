@@ -1,24 +1,21 @@
 """Command `pinwheel-async send`: sends a made-up, signed event to a receiver."""
 
 from json import dumps
-from time import perf_counter
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async._clock import time_limit
 from pinwheel_async._core.fields import attributes
 from pinwheel_async._core.model import Model
+from pinwheel_async.cli._forward import Target, check_url
 from pinwheel_async.cli._options import Json
 from pinwheel_async.errors import ConfigurationError, PinwheelError
 from pinwheel_async.events import ALIASES, EVENTS, Event
-from pinwheel_async.settings import LOOPBACK_HOSTS, find_secret
+from pinwheel_async.settings import find_secret
 from pinwheel_async.testing import make_event, signed_delivery
-from pinwheel_async.testing._webhooks.sender import Sender
 
 Outcome: TypeAlias = Literal["success", "error", "pending"]
 
@@ -60,25 +57,18 @@ async def send(
         Items of the batch, as its params say.
     """
     secret = find_secret(None)
-    if not _is_safe(url):
-        raise ConfigurationError("url must be https, or http on this machine")
+    check_url(url)
     made = _make(event, event_id or str(uuid4()), account_id, outcome, count)
     delivery = signed_delivery(made, secret=secret)
-    began = perf_counter()
-    status: int | None = None
-    try:
-        async with Sender() as sender, time_limit(_TIMEOUT_S):
-            status = await sender.post(url, delivery)
-    except TimeoutError:
-        pass
-    if status is None:
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        raise PinwheelError(f"the receiver at {host} gave no answer, after {perf_counter() - began:.1f} s")
+    async with Target(url) as target:
+        reply = await target.post(delivery.headers, delivery.body, timeout_s=_TIMEOUT_S)
+    if reply.status is None:
+        raise PinwheelError(f"the receiver at {target.host} gave no answer, after {reply.ms / 1_000:.1f} s")
     if json:
-        print(dumps({"status": status, "event": made.event, "event_id": made.event_id}))
+        print(dumps({"status": reply.status, "event": made.event, "event_id": made.event_id}))
     else:
-        print(f"{status} {made.event} {made.event_id}, {(perf_counter() - began) * 1_000:.0f} ms")
-    return 0 if status == 200 else 4
+        print(f"{reply.status} {made.event} {made.event_id}, {reply.ms} ms")
+    return 0 if reply.status == 200 else 4
 
 
 def _make(name: str, event_id: str, account_id: str | None, outcome: Outcome | None, count: int | None) -> Event:
@@ -108,14 +98,3 @@ def _with(made: Event, wanted: dict[str, Any]) -> Event:
 
 def _has(model: object, name: str) -> bool:
     return isinstance(model, Model) and any(field.name == name for field in attributes(type(model)))
-
-
-def _is_safe(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises, if it is none
-    except ValueError:
-        return False
-    if parts.scheme == "http":
-        return parts.hostname in LOOPBACK_HOSTS
-    return parts.scheme == "https" and bool(parts.hostname)

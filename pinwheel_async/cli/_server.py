@@ -1,19 +1,28 @@
 """Server that runs an application, or a webhook receiver, for the length of a block."""
 
 import os
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks import Inbox, Router, webhook_app
+from pinwheel_async.webhooks._delivery import DEFAULT_MAX_BODY_BYTES
 from pinwheel_async.webhooks._inspector.inspector import one_time_app
 
 
 @asynccontextmanager
 async def receiving(
-    router: Router, *, secret: str, inbox: Inbox, path: str, host: str = "127.0.0.1", port: int = 0
+    router: Router,
+    *,
+    secret: str,
+    inbox: Inbox,
+    path: str,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    middlewares: Sequence[Middleware] = (),
 ) -> AsyncGenerator[str]:
     """Receive webhooks, and give the URL to send them to; at the end running handlers finish.
 
@@ -24,6 +33,7 @@ async def receiving(
         path: Where on the server, with a slash at the beginning.
         host: Where to listen.
         port: Where to listen; 0 for a free port.
+        middlewares: What requests go through before they reach the receiver.
 
     Raises:
         ConfigurationError: The path has no name in it, or the address cannot be listened on.
@@ -31,7 +41,8 @@ async def receiving(
     """
     if not path.startswith("/") or not path.strip("/"):
         raise ConfigurationError("the path must begin with a slash, and be more than that")
-    app = web.Application()
+    # By itself aiohttp lets middlewares read bodies of 1 MiB.
+    app = web.Application(middlewares=middlewares, client_max_size=DEFAULT_MAX_BODY_BYTES + 1)
     app.add_subapp(path, webhook_app(router, secrets=[secret], inbox=inbox))
     async with serving(app, host=host, port=port) as url:
         yield f"{url}{path.rstrip('/')}"

@@ -68,6 +68,11 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("PINWHEEL_INBOX_KEY", "command line", "Key of an encrypted inbox: 32 bytes in base64."),
     ("PINWHEEL_INBOX_OLD_KEYS", "command line", "Keys that the inbox had before, in base64, apart by spaces."),
     (
+        "PINWHEEL_FORWARD_SECRET",
+        "`pinwheel-async listen`",
+        "Secret of another receiver, with which deliveries are signed that go to it.",
+    ),
+    (
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
         "client, command line",
         (

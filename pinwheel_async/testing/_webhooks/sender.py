@@ -1,5 +1,6 @@
 """HTTP client of the fake's webhooks: posts one delivery and returns the status of the answer."""
 
+from io import BytesIO
 from types import TracebackType
 from typing import Self
 
@@ -8,6 +9,9 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, T
 from pinwheel_async.testing._webhooks.signed import SignedDelivery
 
 _CONNECTIONS = 100  # at a time, so that a burst of events does not run out of sockets
+
+_LARGE = 1_048_576
+"""Bytes beyond which aiohttp warns of a body that it is not given as a file, because it would write it at once."""
 
 
 class Sender:
@@ -22,9 +26,13 @@ class Sender:
 
     async def post(self, url: str, delivery: SignedDelivery) -> int | None:
         """Return the status of the answer; None if there was none. Redirects are not followed."""
+        body = delivery.body
         try:
             async with self._session.post(
-                url, data=delivery.body, headers=delivery.headers, allow_redirects=False
+                url,
+                data=body if len(body) <= _LARGE else BytesIO(body),
+                headers=delivery.headers,
+                allow_redirects=False,
             ) as response:
                 return response.status
         except (ClientError, OSError, ValueError):  # the last one for a URL that nothing can be sent to
