@@ -79,6 +79,7 @@ _GROUPS = {
             "show": "List deliveries, newest first, never what is in them.",
             "revive": "Let dead deliveries be handled again.",
             "replay": "Let deliveries be handled again that are done and whose bodies were kept, or that are dead.",
+            "resend": "Send stored deliveries to a receiver, signed anew, and print how it answers.",
             "body": "Print the stored body of one delivery: payroll data. Who read it is recorded in the inbox.",
             "inspect": "Serve pages that show an inbox to this machine; the URL that is printed logs in once.",
             "check": "Check that the file is whole and its books are right; the exit code is 1 if anything is wrong.",

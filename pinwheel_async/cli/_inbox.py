@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 from pinwheel_async.cli._options import InboxPlace, Json, inbox_key, inbox_old_keys, open_inbox
 from pinwheel_async.cli._render import age_of, print_rows
 from pinwheel_async.errors import ConfigurationError
+from pinwheel_async.settings import find_secret
 from pinwheel_async.webhooks import DeliveryFilter, Entry, Preview, backup_inbox, check_inbox, move_inbox
 
 if TYPE_CHECKING:
@@ -212,6 +213,43 @@ async def replay(
         _announce("replays", preview)
         replayed = await opened.replay(ended, handlers=handler)
     print(dumps({"replayed": replayed}) if json else f"replayed {replayed:,}")
+
+
+async def resend(event_id: EventIds = (), /, *, to: str, inbox: InboxPlace = _DEFAULT, json: Json = False) -> int:
+    """Send stored deliveries to a receiver, signed anew, in the order in which they came, and print how it answers.
+
+    The secret comes from PINWHEEL_FORWARD_SECRET, or else from PINWHEEL_API_SECRET. Who did it is recorded in the
+    inbox, as a reading. The exit code is 0 if each is answered 200, else 4. To run handlers again, see `replay`.
+
+    Parameters
+    ----------
+    to:
+        Where to: https, or http on this machine, because a body is payroll data.
+    """
+    from pinwheel_async.cli._forward import Target, check_url, forward_secret  # noqa: PLC0415  # as below
+
+    secret = forward_secret() or find_secret(None)
+    check_url(to)
+    if not event_id:
+        raise ConfigurationError("say which deliveries to send: ids of events, as `inbox show` prints them")
+    is_taken = True
+    async with open_inbox(inbox) as opened, Target(to, secret=secret) as target:
+        with_body = DeliveryFilter(event_ids=event_id, with_body=True)
+        found = {entry.event_id: entry for entry in await opened.entries(with_body, limit=len(event_id))}
+        if missing := [given for given in event_id if given not in found]:
+            raise ConfigurationError(f"there is no body of {', '.join(missing)}: not known, or done and not kept")
+        for entry in reversed(found.values()):
+            headers = {"content-type": "application/json"}
+            if entry.version is not None:
+                headers["pinwheel-version"] = entry.version
+            reply = await target.post(headers, await opened.read_body(entry.event_id) or b"")
+            if json:
+                shown = {"event": entry.event, "event_id": entry.event_id, "status": reply.status, "ms": reply.ms}
+                print(dumps(shown), flush=True)
+            else:
+                print(f"{reply.status or 'no answer'} {entry.event} {entry.event_id}, {reply.ms} ms", flush=True)
+            is_taken &= reply.status == 200
+    return 0 if is_taken else 4
 
 
 async def body(event_id: str, /, *, inbox: InboxPlace = _DEFAULT) -> None:

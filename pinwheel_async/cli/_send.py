@@ -1,6 +1,8 @@
 """Command `pinwheel-async send`: sends a made-up, signed event to a receiver."""
 
-from json import dumps
+import re
+from collections.abc import Iterator, Sequence
+from json import dumps, loads
 from typing import Annotated, Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -8,14 +10,17 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async._core.fields import attributes
+from pinwheel_async._core.arguments import meant
+from pinwheel_async._core.fields import attributes, is_list, is_object
 from pinwheel_async._core.model import Model
 from pinwheel_async.cli._forward import Target, check_url
 from pinwheel_async.cli._options import Json
 from pinwheel_async.errors import ConfigurationError, PinwheelError
 from pinwheel_async.events import ALIASES, EVENTS, Event
-from pinwheel_async.settings import find_secret
+from pinwheel_async.settings import LATEST_VERSION, find_secret
 from pinwheel_async.testing import make_event, signed_delivery
+from pinwheel_async.testing._webhooks.body import outgoing_event
+from pinwheel_async.webhooks._inspector.fields import masked_fields
 
 Outcome: TypeAlias = Literal["success", "error", "pending"]
 
@@ -35,6 +40,7 @@ async def send(
     event_id: str | None = None,
     outcome: Outcome | None = None,
     count: Annotated[int | None, Parameter(validator=Number(gte=0))] = None,
+    changes: Annotated[tuple[str, ...], Parameter(name="--set", show_default=False)] = (),
     json: Json = False,
 ) -> int:
     """Send a made-up event, signed with the API secret, to a receiver, and print how it answers.
@@ -55,11 +61,15 @@ async def send(
         How the job ended.
     count:
         Items of the batch, as its params say.
+    changes:
+        A field of the body and its value, such as payload.platform_name=Acme or payload.added.0.year=2025. The value is
+        JSON; what is no JSON is text.
     """
     secret = find_secret(None)
     check_url(url)
     made = _make(event, event_id or str(uuid4()), account_id, outcome, count)
-    delivery = signed_delivery(made, secret=secret)
+    body = _changed(outgoing_event(made).body(LATEST_VERSION), made.NAME, changes)
+    delivery = signed_delivery(body, secret=secret)
     async with Target(url) as target:
         reply = await target.post(delivery.headers, delivery.body, timeout_s=_TIMEOUT_S)
     if reply.status is None:
@@ -87,6 +97,84 @@ def _make(name: str, event_id: str, account_id: str | None, outcome: Outcome | N
             raise ConfigurationError(f"this {name} has no count")
         made = _with(made, {"params": attrs.evolve(params, count=count)})
     return made
+
+
+def _changed(body: bytes, event: str, changes: Sequence[str]) -> bytes:
+    """Return a body with other values at some paths.
+
+    Raises:
+        ConfigurationError: What is given is no path and value, or the event has no such field.
+    """
+    if not changes:
+        return body
+    content: Any = loads(body)
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals:
+            raise ConfigurationError("--set is a path and a value, such as payload.platform_name=Acme")
+        _check_path(event, path)
+        _put(content, path, _read(text))
+    return dumps(content).encode()
+
+
+def _check_path(event: str, path: str) -> None:
+    paths = {f"payload.{field.path}": field.text for field in masked_fields(event)}
+    open_objects = tuple([f"{field}." for field, kind in paths.items() if kind == "object"])
+    known = {part for field in paths for part in _beginnings(field)} - {"payload"}
+    pattern = re.sub(r"\.\d+(?=\.|$)", "[]", path)
+    if pattern not in known and not pattern.startswith(open_objects):
+        readable = [field.replace("[]", ".0") for field in sorted(known) if not field.endswith("[]")]
+        raise ConfigurationError(f"the body of {event} has no {path}{meant(path, readable)}")
+
+
+def _beginnings(path: str) -> Iterator[str]:
+    """Yield the path of a field and those of all that it is in: `a.b[].c`, `a.b[]`, `a.b`, `a`."""
+    while path:
+        yield path
+        path = path.removesuffix("[]") if path.endswith("[]") else path.rpartition(".")[0]
+
+
+def _put(content: Any, path: str, value: Any) -> None:
+    """Put a value at a path that the event has, and make what is not there on the way."""
+    *above, last = path.split(".")
+    for name in above:
+        key = _key(content, name, path)
+        if is_list(content) and key == len(content):
+            content.append({})
+        elif is_object(content) and content.get(key) is None:
+            content[key] = {}
+        content = content[key]
+    key = _key(content, last, path)
+    if is_list(content) and key == len(content):
+        content.append(value)
+    else:
+        content[key] = value
+
+
+def _key(content: Any, name: str, path: str) -> Any:
+    """Return the key of a member, or the index of an item; that of the next item, too.
+
+    Raises:
+        ConfigurationError: There can be none of this name.
+    """
+    if is_object(content):
+        return name
+    if is_list(content) and name.isdecimal() and int(name) <= len(content):
+        return int(name)
+    there = f"{len(content)} items" if is_list(content) else "no object"
+    raise ConfigurationError(f"--set {path}: there is {there} where {name} is to be")
+
+
+def _read(text: str) -> Any:
+    """Return a value that is given as JSON, or the text itself."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)  # NaN and Infinity, which are no JSON, although Python reads them
+
+    try:
+        return loads(text, parse_constant=refuse)
+    except ValueError:
+        return text
 
 
 def _with(made: Event, wanted: dict[str, Any]) -> Event:

@@ -69,7 +69,7 @@ VARIABLES: tuple[tuple[str, str, str], ...] = (
     ("PINWHEEL_INBOX_OLD_KEYS", "command line", "Keys that the inbox had before, in base64, apart by spaces."),
     (
         "PINWHEEL_FORWARD_SECRET",
-        "`pinwheel-async listen`",
+        "`pinwheel-async listen`, `inbox resend`",
         "Secret of another receiver, with which deliveries are signed that go to it.",
     ),
     (

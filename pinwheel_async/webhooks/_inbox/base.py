@@ -68,6 +68,8 @@ class Entry(Serializable):
     """Why it failed last: kinds and paths, never values."""
     interrupted: int = 0
     """See `Claim.interrupted`."""
+    version: str | None = None
+    """See `Delivery.version`."""
 
 
 ONLY = "only"

@@ -57,6 +57,7 @@ class Row(Discreet):
             received_at=self.delivery.received_at.timestamp(),
             reason=self.reason,
             interrupted=self.interrupted,
+            version=self.delivery.version,
         )
 
 

@@ -79,7 +79,7 @@ def conditions(chosen: DeliveryFilter) -> tuple[str, list[Any]]:
 
 def entries(connection: sqlite3.Connection, chosen: DeliveryFilter, limit: int) -> tuple[Entry, ...]:
     """Return what a filter selects, newest first."""
-    columns = "event_id, event, ordering_key, state, attempts, received_at, reason, interrupted"
+    columns = "event_id, event, ordering_key, state, attempts, received_at, reason, interrupted, version"
     if chosen.event_ids is None:
         where, values = conditions(chosen)
         # Where most rows may have the state, going down the table finds the newest hundred of 100,000 in 0.2 ms; the
@@ -312,6 +312,7 @@ def _entry(
     received_at: float,
     reason: str | None,
     interrupted: int,
+    version: str | None,
 ) -> Entry:
     return Entry(
         event_id=event_id,
@@ -322,4 +323,5 @@ def _entry(
         received_at=received_at,
         reason=reason,
         interrupted=interrupted,
+        version=version,
     )

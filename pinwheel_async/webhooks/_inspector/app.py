@@ -196,7 +196,7 @@ class _RequestHandlers:
             body = await self._all.read_body(view.id)
         if shown is None or body is None:
             return _page(pages.problem_page("No body", "The body of this delivery is not stored any more."), status=404)
-        revealed = evolve(listing, shown=evolve(shown, revealed=revealed_fields(body)))
+        revealed = evolve(listing, shown=evolve(shown, revealed=revealed_fields(body, shown.entry.version)))
         return _page(pages.deliveries_page(revealed, visitor))
 
     async def _listing(self, view: View) -> pages.Listing:

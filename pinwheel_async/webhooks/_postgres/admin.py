@@ -79,7 +79,7 @@ async def entries(connection: Connection, schema: str | None, chosen: DeliveryFi
         SELECT d.event_id, d.event, d.ordering_key, {_STATE} AS state,
             d.attempts + CASE WHEN q.queue IS NULL THEN 0 ELSE 1 END AS attempts,
             extract(epoch FROM d.received_at)::float8 AS received_at, d.reason,
-            d.interrupted + coalesce(q.lapses, 0) AS interrupted
+            d.interrupted + coalesce(q.lapses, 0) AS interrupted, d.version
         FROM {_ROWS} WHERE {where} ORDER BY d.seq DESC LIMIT {max(limit, 0)}
     """
     return tuple([Entry(**row) for row in await connection.fetch(qualified(query, schema), *values)])

@@ -341,4 +341,5 @@ def _dead(claim: Claim, reason: str) -> Entry:
         received_at=delivery.received_at.timestamp(),
         reason=reason,
         interrupted=claim.interrupted,
+        version=delivery.version,
     )

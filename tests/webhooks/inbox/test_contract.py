@@ -300,6 +300,17 @@ async def test_interruptions_of_a_dead_delivery(inbox, deliver, time):
     assert (1, 0) == (entry.interrupted, (await claim_one(inbox)).interrupted)
 
 
+async def test_version_of_an_entry(inbox, deliver):
+    """The summary of a delivery has the version that its header said, and none where there was no such header."""
+    await inbox.put(deliver("1", version="2023-11-22"))
+    await inbox.put(deliver("2"))
+    found = await inbox.entries()
+    (by_id,) = await inbox.entries(DeliveryFilter(event_ids=("1",)))
+
+    assert [("2", None), ("1", "2023-11-22")] == [(entry.event_id, entry.version) for entry in found]
+    assert "2023-11-22" == by_id.version
+
+
 async def test_tokens_rise_from_delivery_to_delivery(inbox, deliver, time):
     """Each claim has a greater token than all before it: of the delivery, of its ordering key, and of a purged life."""
     tokens = []
