@@ -66,6 +66,10 @@ _COMMANDS = {
 
     They are to begin from: comments say what is yours.
     """,
+    "doctor": """Check secret, environment, version, clock, webhooks, inbox, database and disk, and say what to do.
+
+    Nothing is changed. The exit code is 1 if there is a problem.
+    """,
     "send": """Send a made-up event, signed with the API secret, to a receiver, and print how it answers.
 
     The exit code is 0 if it answers 200, else 4.

@@ -164,6 +164,11 @@ class InboxPlace(Discreet):
         return self.inbox or os.environ.get(INBOX_VARIABLE) or "inbox.db"
 
     @property
+    def is_given(self) -> bool:
+        """Whether somebody has said where it is."""
+        return bool(self.inbox or os.environ.get(INBOX_VARIABLE))
+
+    @property
     def file(self) -> Path | None:
         """The path; None if it is a URL."""
         return None if "://" in self.place else Path(self.place)

@@ -1,6 +1,5 @@
 """The commands `send --set` and `inbox resend`, in this process."""
 
-import inspect
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 from aiohttp import web
 
 from pinwheel_async import ConfigurationError
-from pinwheel_async.cli._app import app
 from pinwheel_async.events import IncomeAdded, PaystubsAdded, ShiftsAdded
 from pinwheel_async.testing import make_event, signed_delivery
 from pinwheel_async.webhooks import KeyRing, SqliteInbox
@@ -22,16 +20,9 @@ Run = Callable[..., Awaitable[Any]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command line in an empty folder; return what the command returns."""
+def run(call: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command line that has the secret."""
     monkeypatch.setenv("PINWHEEL_API_SECRET", SECRET)
-    monkeypatch.chdir(tmp_path)
-
-    async def call(*arguments: str) -> Any:
-        command, bound, _ = app.parse_args(arguments, print_error=False, exit_on_error=False)
-        result = command(*bound.args, **bound.kwargs)
-        return await result if inspect.isawaitable(result) else result
-
     return call
 
 
