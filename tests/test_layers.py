@@ -87,7 +87,7 @@ IMPURE = {"asyncio", "os", "random", "secrets", "socket", "ssl", "subprocess", "
 
 PURE = {"_core", "models", "events"}
 
-SHARED_BY_COMMANDS = {"_forward", "_options", "_render", "_report_file", "_server", "_signals"}
+SHARED_BY_COMMANDS = {"_forward", "_options", "_render", "_report_file", "_server", "_signals", "_status_page"}
 """Modules of the command line that commands may import; every other one is a command, and stands alone."""
 
 

@@ -24,7 +24,14 @@ from pinwheel_async._response import Response
 from pinwheel_async.cli._options import Connection, InboxPlace, Json, TableNames, database_url, load_router, open_inbox
 from pinwheel_async.cli._render import age_of
 from pinwheel_async.client import Pinwheel
-from pinwheel_async.errors import ApiError, ConfigurationError, ForbiddenError, PinwheelError, UnauthorizedError
+from pinwheel_async.errors import (
+    ApiError,
+    ConfigurationError,
+    ForbiddenError,
+    PinwheelError,
+    TransportError,
+    UnauthorizedError,
+)
 from pinwheel_async.events import EVENTS
 from pinwheel_async.models.webhook import Webhook
 from pinwheel_async.settings import BASE_URLS, SECRET_VARIABLE, find_secret
@@ -226,8 +233,8 @@ async def _webhooks(connection: Connection, handlers: str | None) -> AsyncIterat
         find_secret(None)
         async with _open(connection) as pinwheel:
             found = await pinwheel.webhooks.list(limit=100).all()
-    except (ConfigurationError, UnauthorizedError):  # which the check of the environment tells
-        yield Finding(check="webhooks", state="skipped", text="needs a secret that is accepted")
+    except (ConfigurationError, UnauthorizedError, TransportError):  # which the check of the environment tells
+        yield Finding(check="webhooks", state="skipped", text="needs a server that accepts the secret")
         return
     for finding in _compare(found, handled, handlers):
         yield finding

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from pinwheel_async.cli._options import Json, TableNames, database_url
 from pinwheel_async.cli._render import age_of
+from pinwheel_async.cli._report_file import report_file
 from pinwheel_async.sync import ProductStatus, Scope, Status, status as look
 
 _COLUMNS: Mapping[str, Callable[[ProductStatus], int]] = {
@@ -32,6 +34,7 @@ async def status(
     *,
     database: str,
     check: Annotated[bool, Parameter(show_default=False)] = False,
+    html: Path | None = None,
     json: Json = False,
     names: TableNames | None = None,
 ) -> int:
@@ -43,14 +46,34 @@ async def status(
         Path of a SQLite file, or URL such as postgresql://user@host/name.
     check:
         End with 1 if something failed, was interrupted, was never read, or was announced and is not there.
+    html:
+        Write a page for browsers, too: accounts and products as a heat map, freshness, failures; one file, which holds
+        shortened ids and no payroll data. Only its owner can read it.
     """
     named = names or TableNames()
-    found = await look(database_url(database), schema=named.schema, prefix=named.prefix)
+    url = database_url(database)
+    if html is None:
+        found = await look(url, schema=named.schema, prefix=named.prefix)
+    else:
+        found = await _write_page(html, url, named)
     if json:
         print(found.to_json())
     else:
         _print(found)
     return 1 if check and not found.ok else 0
+
+
+async def _write_page(path: Path, url: str, names: TableNames) -> Status:
+    from pinwheel_async.cli._status_page import MAX_ACCOUNTS, status_page  # noqa: PLC0415  # only then
+    from pinwheel_async.sync._maintenance.readings import status_with_readings  # noqa: PLC0415  # as above
+
+    with report_file(path) as write:
+        now = datetime.now(UTC)
+        found, readings = await status_with_readings(
+            url, schema=names.schema, prefix=names.prefix, now=now, limit=MAX_ACCOUNTS
+        )
+        write(status_page(found, readings, _of(found.scope), now))
+    return found
 
 
 def _print(found: Status) -> None:

@@ -118,12 +118,13 @@ async def status(database: str | URL | AsyncEngine, *, schema: str | None = None
     """
 
     async def look(connection: AsyncConnection) -> Status:
-        return await connection.run_sync(_status)
+        return await connection.run_sync(status_of)
 
     return await Copy(database, schema, prefix).read(look)
 
 
-def _status(connection: Connection) -> Status:
+def status_of(connection: Connection) -> Status:
+    """Return what the copy of a connection holds."""
     tables = tables_of(connection)
     scope = queries.load_scope(connection)
     found = queries.failures(connection)
