@@ -20,6 +20,7 @@ from pinwheel_async.cli._app import run
 from pinwheel_async.sync import SqlSink, sync
 from pinwheel_async.sync._maintenance.readings import AGES, status_with_readings
 from pinwheel_async.testing import FakePinwheel, Fault
+from tests.browser import NARROW, WIDE, chromium, watching
 
 Copy = Callable[..., Path]
 
@@ -190,3 +191,19 @@ def test_a_path_that_cannot_be_written(copy: Copy, capsys: pytest.CaptureFixture
 
     assert 2 == code
     assert "cannot write the report to nowhere/state.html" in capsys.readouterr().err
+
+
+async def test_in_a_browser(copy: Copy, tmp_path: Path):
+    """A browser shows the page, dark and light, wide and narrow, without a complaint, and axe-core finds no fault."""
+    moved = "UPDATE pinwheel_checkpoints SET begun_at = datetime(begun_at, '-{} days') WHERE account_id = '{}'"
+    ids = [FakePinwheel(accounts=8).world.account_id(number) for number in range(8)]
+    statements = [moved.format(days, ids[number]) for number, days in ((4, 2), (5, 9), (6, 40))]
+    lost = f"DELETE FROM pinwheel_checkpoints WHERE account_id = '{ids[7]}' AND product = 'income'"  # noqa: S608  # ours
+    await asyncio.to_thread(copy, *statements, lost)
+    await asyncio.to_thread(page)
+    async with chromium() as browser:
+        for size in (WIDE, NARROW):
+            async with watching(browser, size) as watched:
+                await watched.page.goto((tmp_path / "state.html").as_uri())
+                await watched.keep(f"status-{size[0]}")
+                assert await watched.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

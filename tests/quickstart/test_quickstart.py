@@ -1,16 +1,13 @@
 """The quickstart in a real browser, from the Connect button to paystubs; and its requests without one."""
 
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from attrs import Factory, define
+from playwright.async_api import expect
 
 from pinwheel_async import Pinwheel
 from pinwheel_async.cli._quickstart import _made_up
@@ -19,38 +16,14 @@ from pinwheel_async.quickstart import quickstart_app
 from pinwheel_async.quickstart.app import WEBHOOKS
 from pinwheel_async.testing import FakePinwheel, ReceiverHarness
 from pinwheel_async.webhooks import Router
+from tests.browser import NARROW, WIDE, Watched, chromium, watching
 
-try:
-    from playwright.async_api import Browser, Page, async_playwright, expect
-except ModuleNotFoundError:  # pragma: no cover  # the extra `test` brings it
-    async_playwright = None
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
-    "--disable-sync",
-]
-DEADLINE_MS = 90_000
 SPEED = 20.0
 """A minute of a scenario takes three seconds."""
 
-WIDE, NARROW = (1280, 900), (390, 844)
-SCREENSHOTS = os.environ.get("PINWHEEL_ASYNC_SCREENSHOTS")
-"""Folder to keep pictures in, to be looked at."""
 
-
-@define
-class Watched:
-    """A page, and what it complained of and asked for."""
-
-    page: Any
-    problems: list[str] = Factory(list)
-    hosts: set[str | None] = Factory(set)
-
-    async def keep(self, name: str) -> None:
-        """Keep a picture of the whole page."""
-        if SCREENSHOTS:
-            await self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+class Visit(Watched):
+    """A page of the quickstart."""
 
     async def connect(self, scenario: str, *, button: str = "Connect") -> Any:
         """Open Link, choose an employer, and log in by a scenario; return the frame of Link."""
@@ -71,12 +44,8 @@ class Watched:
 @pytest.fixture
 async def browser() -> AsyncIterator[Any]:
     """A Chromium of the system."""
-    if async_playwright is None or CHROMIUM is None:
-        pytest.skip("no browser: it needs `chromium` and the package playwright")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=DEADLINE_MS)
+    async with chromium() as started:
         yield started
-        await started.close()
 
 
 @pytest.fixture
@@ -93,23 +62,12 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 
 @pytest.fixture
-async def watched(browser: "Browser", url: str, size: tuple[int, int]) -> AsyncIterator[Watched]:
+async def watched(browser: Any, url: str, size: tuple[int, int]) -> AsyncIterator[Visit]:
     """The page, just opened; in the end nothing may have been complained of, or asked of another machine."""
-    scheme = "dark" if size == NARROW else "light"
-    context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    context.set_default_timeout(DEADLINE_MS)
-    expect.set_options(timeout=DEADLINE_MS)
-    page: Page = await context.new_page()
-    made = Watched(page)
-    page.on("console", lambda line: made.problems.append(line.text) if line.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: made.problems.append(str(error)))
-    page.on("request", lambda request: made.hosts.add(urlsplit(request.url).hostname))
-    await page.goto(url)
-    yield made
-    assert [] == made.problems
-    assert {"127.0.0.1"} == made.hosts - {None}
-    assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    await context.close()
+    async with watching(browser, size, make=Visit) as made:
+        await made.page.goto(url)
+        yield made
+        assert await made.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], indirect=True, ids=["wide", "narrow"])
@@ -203,13 +161,8 @@ async def test_reauthentication(watched):
 async def test_control_page(browser):
     """The page of the fake connects a person, turns the clock, shows deliveries and sends one again."""
     hooked = FakePinwheel(accounts=1)
-    async with hooked, ReceiverHarness(Router(), fake=hooked) as receiver:
-        context = await browser.new_context(viewport={"width": NARROW[0], "height": NARROW[1]})
-        context.set_default_timeout(DEADLINE_MS)
-        expect.set_options(timeout=DEADLINE_MS)
-        made = Watched(await context.new_page())
+    async with hooked, ReceiverHarness(Router(), fake=hooked) as receiver, watching(browser, NARROW) as made:
         page = made.page
-        page.on("console", lambda line: made.problems.append(line.text) if line.type == "error" else None)
         await page.goto(f"{hooked.base_url}/_fake/")
         await page.get_by_label("Scenario").select_option("monitoring_refresh")
         await page.get_by_role("button", name="Connect").click()
@@ -223,8 +176,6 @@ async def test_control_page(browser):
         await receiver.idle()
 
         assert await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-        assert [] == made.problems
-        await context.close()
 
 
 async def test_end_user_of_another_program(tmp_path):

@@ -57,7 +57,7 @@ def counts_list(counts: Counts, *, is_live: bool) -> Html:
         tag("div", tag("dt", name), tag("dd", value, class_=f"count-{kind}" if kind else None))
         for name, value, kind in facts
     ]
-    return tag("dl", *parts, id="counts", class_="counts", data_live=is_live, aria_label="Inbox")
+    return tag("section", tag("dl", *parts, id="counts", class_="counts", data_live=is_live), aria_label="Inbox")
 
 
 def action_form(action: str, text: str, view: View, visitor: Visitor, *, class_: str | None = None) -> Html:

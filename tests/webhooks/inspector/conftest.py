@@ -1,32 +1,19 @@
 """A mounted receiver with an inspector, and a Chromium that watches what its pages complain of and ask for."""
 
-import os
 import re
-import shutil
 from contextlib import asynccontextmanager
 from html import unescape
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientSession, CookieJar
-from attrs import Factory, define
-from playwright.async_api import async_playwright, expect
+from attrs import define
 
 from pinwheel_async.webhooks import Inspector, MemoryInbox, Router
+from tests.browser import WIDE, chromium, watching
 
 TOKEN, REVEAL = "a-token-that-looks", "a-token-that-reveals"
 ACCOUNT = "7f3e9a52-6f0e-4d0b-9a43-2f1f6a1d9c11"
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
-    "--disable-sync",
-]
-DEADLINE_MS = 90_000
-WIDE, NARROW = (1280, 900), (390, 844)
-SCREENSHOTS = os.environ.get("PINWHEEL_ASYNC_SCREENSHOTS")
-"""Folder to keep pictures in, to be looked at."""
 
 
 @define
@@ -77,29 +64,11 @@ def inspect(mount):
     return inspect
 
 
-@define
-class Watched:
-    """A page, and what it complained of and asked for."""
-
-    page: Any
-    problems: list[str] = Factory(list)
-    hosts: set[str | None] = Factory(set)
-
-    async def keep(self, name: str) -> None:
-        """Keep a picture of the whole page."""
-        if SCREENSHOTS:
-            await self.page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
-
-
 @pytest.fixture
 async def browser():
     """A Chromium of the system."""
-    if CHROMIUM is None:
-        pytest.skip("no browser: it needs `chromium`")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=DEADLINE_MS)
+    async with chromium() as started:
         yield started
-        await started.close()
 
 
 @pytest.fixture
@@ -111,16 +80,5 @@ def size(request):
 @pytest.fixture
 async def watched(browser, size):
     """An empty page; in the end nothing may have been complained of, or asked of another machine."""
-    scheme = "dark" if size == NARROW else "light"
-    context = await browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    context.set_default_timeout(DEADLINE_MS)
-    expect.set_options(timeout=DEADLINE_MS)
-    page = await context.new_page()
-    made = Watched(page)
-    page.on("console", lambda line: made.problems.append(line.text) if line.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: made.problems.append(str(error)))
-    page.on("request", lambda request: made.hosts.add(urlsplit(request.url).hostname))
-    yield made
-    assert [] == made.problems
-    assert {"127.0.0.1"} == made.hosts - {None}
-    await context.close()
+    async with watching(browser, size) as made:
+        yield made

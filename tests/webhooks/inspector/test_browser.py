@@ -7,8 +7,9 @@ from playwright.async_api import expect
 from pinwheel_async import RetryPolicy
 from pinwheel_async.events import Event, IncomeAdded
 from pinwheel_async.webhooks import Router
+from tests.browser import NARROW, WIDE, watching
 
-from .conftest import ACCOUNT, DEADLINE_MS, NARROW, REVEAL, TOKEN, WIDE, Watched
+from .conftest import ACCOUNT, REVEAL, TOKEN
 
 
 @pytest.fixture
@@ -116,11 +117,8 @@ async def test_server_away(inspect, router, body, watched):
 @pytest.mark.parametrize("size", [WIDE, NARROW], indirect=True, ids=["wide", "narrow"])
 async def test_without_javascript(inspect, router, body, browser, size):
     """Without JavaScript one logs in, filters, reads, reveals, forgets after a question, sees accounts, logs out."""
-    context = await browser.new_context(java_script_enabled=False, viewport={"width": size[0], "height": size[1]})
-    context.set_default_timeout(DEADLINE_MS)
-    expect.set_options(timeout=DEADLINE_MS)
-    watched = Watched(page := await context.new_page())
-    async with inspect(router, work=False) as client:
+    async with watching(browser, size, java_script_enabled=False) as watched, inspect(router, work=False) as client:
+        page = watched.page
         await client.send(body("shifts.added", event_id="event-1", account_id=ACCOUNT))
         await client.send(body("paystubs.added", event_id="event-2", account_id=ACCOUNT, error_code="a-value"))
         await log_in(page, client, REVEAL)
@@ -148,7 +146,6 @@ async def test_without_javascript(inspect, router, body, browser, size):
         await watched.keep(f"accounts-{size[0]}")
         await page.get_by_role("button", name="Log out").click()
         await expect(page.get_by_label("Token")).to_be_visible()
-    await context.close()
 
 
 async def test_keyboard(inspect, router, body, watched):
