@@ -17,7 +17,7 @@ from pinwheel_async.cli._options import InboxPlace, Json, inbox_key, inbox_old_k
 from pinwheel_async.cli._render import age_of, print_rows
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.settings import find_secret
-from pinwheel_async.webhooks import DeliveryFilter, Entry, Preview, backup_inbox, check_inbox, move_inbox
+from pinwheel_async.webhooks import DeliveryFilter, Entry, Preview, Readiness, backup_inbox, check_inbox, move_inbox
 
 if TYPE_CHECKING:
     from pinwheel_async.webhooks import PostgresInbox
@@ -309,7 +309,7 @@ async def inspect(
     logging.basicConfig(format="pinwheel-async: %(message)s", stream=sys.stderr)
     logging.getLogger("pinwheel_async.audit").setLevel(logging.INFO)
     stop = on_sigterm()
-    async with open_inbox(inbox) as opened, inspecting(opened, port=port) as url:
+    async with open_inbox(inbox) as opened, inspecting(opened, Readiness(opened), port=port) as url:
         print(f"pinwheel-async: inspector, once, at {url}", file=sys.stderr, flush=True)
         await stop.wait()
 

@@ -30,7 +30,7 @@ from pinwheel_async.errors import ConfigurationError, NotFoundError, PinwheelErr
 from pinwheel_async.events import EVENTS, Event
 from pinwheel_async.models.job import JobOutcome, SyncStatus
 from pinwheel_async.settings import find_secret
-from pinwheel_async.webhooks import Context, Delivery, Router, Subscriptions
+from pinwheel_async.webhooks import Context, Delivery, Readiness, Router, Subscriptions
 
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 
@@ -92,6 +92,9 @@ async def listen(
     printed = _Printed(stop, json=json)
     router = printed.router()
     store = InboxPlace(inbox=inbox, inbox_schema=inbox_schema).make(consumer="listen", create=True)
+    readiness = Readiness(store)
+    if inspect:
+        router.include(readiness.router)
     async with AsyncExitStack() as running:
         middlewares: list[Middleware] = []
         if forward_to is not None:
@@ -105,7 +108,7 @@ async def listen(
         url = await running.enter_async_context(receiver)
         _say(f"listening at {url}, health at {url}/health")
         if inspect:
-            inspector_url = await running.enter_async_context(inspecting(store))
+            inspector_url = await running.enter_async_context(inspecting(store, readiness))
             _say(f"inspector, once, at {inspector_url}")
         if public_url is not None:
             await running.enter_async_context(_subscribed(router, connection, public=public_url, local=url))

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from pinwheel_async.errors import ConfigurationError
-from pinwheel_async.webhooks import Inbox, Router, webhook_app
+from pinwheel_async.webhooks import Inbox, Readiness, Router, webhook_app
 from pinwheel_async.webhooks._delivery import DEFAULT_MAX_BODY_BYTES
 from pinwheel_async.webhooks._inspector.inspector import one_time_app
 
@@ -78,20 +78,21 @@ async def serving(app: web.Application, *, host: str = "127.0.0.1", port: int = 
 
 
 @asynccontextmanager
-async def inspecting(inbox: Inbox, *, port: int = 0) -> AsyncGenerator[str]:
+async def inspecting(inbox: Inbox, readiness: Readiness, *, port: int = 0) -> AsyncGenerator[str]:
     """Serve the inspector of an open inbox to this machine, and give a URL that logs in once.
 
     It has a port of its own: that of a receiver is often forwarded to the internet.
 
     Args:
         inbox: What is shown.
+        readiness: What was noted of its accounts.
         port: Where to listen; 0 for a free port.
 
     Raises:
         ConfigurationError: The port cannot be listened on.
     """
     app = web.Application()
-    inspector, ticket = one_time_app(inbox)
+    inspector, ticket = one_time_app(inbox, readiness)
     app.add_subapp("/inspector", inspector)
     async with serving(app, port=port) as url:
         yield f"{url}/inspector/login?ticket={ticket}"

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -18,7 +18,10 @@ from pinwheel_async.webhooks._inspector.auth import SESSION_S, Guard, Visitor, i
 from pinwheel_async.webhooks._inspector.delivery import Shown
 from pinwheel_async.webhooks._inspector.fields import revealed_fields
 from pinwheel_async.webhooks._inspector.html import Html
+from pinwheel_async.webhooks._inspector.throttle import LoginThrottle
 from pinwheel_async.webhooks._inspector.view import PAGE_ROWS, View
+from pinwheel_async.webhooks._readiness.readiness import Readiness
+from pinwheel_async.webhooks._readiness.state import AccountReadiness
 
 _AUDIT = logging.getLogger("pinwheel_async.audit")
 
@@ -28,6 +31,9 @@ FORM_S = 10.0
 
 ACCOUNT_ENTRIES = 1000
 """Deliveries from which the page of the accounts is made."""
+
+READY_ACCOUNTS = 100
+"""Accounts of which the readiness is read for a page that browsers ask for every three seconds: two values each."""
 
 HEADERS = {
     # A form of a page that was put into a frame of another site would be filled in by its visitors.
@@ -58,14 +64,15 @@ _OPEN = frozenset({"login", *_ASSETS})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def inspector_app(inbox: Inbox, guard: Guard) -> web.Application:
+def inspector_app(inbox: Inbox, guard: Guard, readiness: Readiness | None = None) -> web.Application:
     """Make the application.
 
     Args:
         inbox: What is shown; others open and close it.
         guard: Tells who may see it.
+        readiness: Tells of the accounts which of their products are there.
     """
-    handlers = _RequestHandlers(inbox, guard)
+    handlers = _RequestHandlers(inbox, guard, readiness)
     app = web.Application(middlewares=[_protect, handlers.admit])
     app.router.add_get("", _to_slash)
     app.router.add_get("/", handlers.deliveries)
@@ -86,8 +93,10 @@ def inspector_app(inbox: Inbox, guard: Guard) -> web.Application:
 class _RequestHandlers:
     """Handlers of the requests."""
 
-    def __init__(self, inbox: Inbox, guard: Guard) -> None:
+    def __init__(self, inbox: Inbox, guard: Guard, readiness: Readiness | None) -> None:
         self._inbox = inbox
+        self._readiness = readiness
+        self._throttle = LoginThrottle()
         self._all: Any = inbox  # what an inbox may have beside the protocol: `replay` and `read_body`
         self._guard = guard
 
@@ -99,8 +108,13 @@ class _RequestHandlers:
             return _page(pages.problem_page("Refused", "Another site sent this form."), status=403)
         if place in _OPEN or request.match_info.handler is _to_slash:
             return await handler(request)
+        has_token = self._guard.has_login and request.headers.get("Authorization", "").lower().startswith("bearer ")
+        if has_token and (wait_s := self._throttle.wait_s(request.remote)):
+            return _too_many(wait_s)
         visitor = await self._guard.visitor(request)
         if visitor is None:
+            if has_token:
+                self._note_wrong(request)
             return self._refuse(request, place)
         if request.method == "POST" and visitor.csrf_token and not await _has_token(request, visitor):
             text = "This form is not one of your login: open the page again, and repeat what you did."
@@ -117,18 +131,20 @@ class _RequestHandlers:
         if ticket is None:
             return _page(pages.login_page(by_token=self._guard.has_login, following=following))
         session = self._guard.use_ticket(ticket)
-        if session is None:
+        if session is None:  # no throttle: a ticket has 256 bits, and holds once
             text = "This link was used before, or is not of this run: start the command again for another one."
             return _page(pages.problem_page("Not logged in", text), status=403)
         return self._begin_session(request, session, following)
 
     async def log_in(self, request: web.Request) -> web.Response:
         """Log in by the token of a form."""
+        if wait_s := self._throttle.wait_s(request.remote):
+            return _too_many(wait_s)
         form = await _form(request)
         session = self._guard.log_in(form.get("token", "")) if self._guard.has_login else None
         following = _following(form)
         if session is None:
-            _AUDIT.warning("a login to the inspector was refused: from %s", request.remote)
+            self._note_wrong(request)
             page = pages.login_page(by_token=self._guard.has_login, problem="Wrong token.", following=following)
             return _page(page, status=403)
         return self._begin_session(request, session, following)
@@ -148,7 +164,16 @@ class _RequestHandlers:
         counts = await self._inbox.counts()
         entries = await self._inbox.entries(limit=ACCOUNT_ENTRIES + 1)
         more = len(entries) > ACCOUNT_ENTRIES
-        return _page(pages.accounts_page(counts, entries[:ACCOUNT_ENTRIES], request[_VISITOR], more=more))
+        shown = entries[:ACCOUNT_ENTRIES]
+        page = pages.accounts_page(counts, shown, request[_VISITOR], more=more, readiness=await self._ready(shown))
+        return _page(page)
+
+    async def _ready(self, entries: Sequence[Entry]) -> Mapping[str, AccountReadiness] | None:
+        """Return the readiness of the newest accounts, as far as it was heard: nobody is asked."""
+        if self._readiness is None:
+            return None
+        accounts = list(dict.fromkeys([entry.ordering_key for entry in entries]))[:READY_ACCOUNTS]
+        return {account: await self._readiness.get(account, look=False) for account in accounts}
 
     async def confirm(self, request: web.Request) -> web.Response:
         """Ask whether a delivery is to be forgotten."""
@@ -234,6 +259,12 @@ class _RequestHandlers:
             raise web.HTTPNotFound(text="This delivery is not stored.")
         return entries[0]
 
+    def _note_wrong(self, request: web.Request) -> None:
+        self._throttle.note_wrong(request.remote)
+        wait_s = self._throttle.wait_s(request.remote)
+        more = f"; it was the last of many, so this address has to wait for {wait_s} s" if wait_s else ""
+        _AUDIT.warning("a login to the inspector was refused: from %s%s", request.remote, more)
+
     def _refuse(self, request: web.Request, place: str) -> web.Response:
         """Send a browser to the form; tell a program that it needs a token."""
         if not self._guard.has_login:
@@ -282,6 +313,11 @@ def _asset(name: str, kind: str) -> Handler:
 
 def _page(page: Html, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(text=page, status=status, content_type="text/html", charset="utf-8", headers=headers)
+
+
+def _too_many(wait_s: int) -> web.Response:
+    page = pages.problem_page("Too many wrong tokens", f"Try again in {wait_s} seconds.")
+    return _page(page, status=429, headers={"Retry-After": str(wait_s)})
 
 
 def _redirect(place: str) -> web.Response:

@@ -5,10 +5,13 @@ from typing import Any
 
 from aiohttp import web
 
+from pinwheel_async._core.arguments import wrong
 from pinwheel_async._privacy import Discreet, Unpicklable, without_locals
+from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks._inbox.base import Inbox, check_inbox_argument
 from pinwheel_async.webhooks._inspector.app import inspector_app
 from pinwheel_async.webhooks._inspector.auth import AuthFunction, Guard
+from pinwheel_async.webhooks._readiness.readiness import Readiness
 
 
 class Inspector(Unpicklable, Discreet):
@@ -24,7 +27,9 @@ class Inspector(Unpicklable, Discreet):
     """
 
     @without_locals
-    def __init__(self, *, auth: str | AuthFunction, reveal: str | None = None) -> None:
+    def __init__(
+        self, *, auth: str | AuthFunction, reveal: str | None = None, readiness: Readiness | None = None
+    ) -> None:
         """Say who may see the inspector.
 
         Args:
@@ -32,11 +37,17 @@ class Inspector(Unpicklable, Discreet):
                 or an asynchronous function of the request that returns True for who may see the inspector, `"reveal"`
                 for who may see the values of payloads, too, and False for all others.
             reveal: Another token, for those who may see the values of payloads, too. Nobody, if not given.
+            readiness: The `Readiness` whose router yours includes; the view of accounts then says of each product how
+                far it is.
 
         Raises:
-            ConfigurationError: There is no check, or a token is too short.
+            ConfigurationError: There is no check, a token is too short, or the readiness is something else.
         """
+        given: Any = readiness
+        if not isinstance(given, Readiness | None):
+            raise ConfigurationError(wrong("readiness", "a Readiness, such as Readiness(inbox)", given))
         self._guard = Guard(auth, reveal)
+        self._readiness = readiness
 
     def app(self, inbox: Inbox) -> web.Application:
         """Return the application with the pages, to be mounted somewhere else than below a receiver.
@@ -49,10 +60,10 @@ class Inspector(Unpicklable, Discreet):
         """
         given: Any = inbox
         check_inbox_argument(given, ("entries", "counts", "revive", "purge"))
-        return inspector_app(inbox, self._guard)
+        return inspector_app(inbox, self._guard, self._readiness)
 
 
-def one_time_app(inbox: Inbox) -> tuple[web.Application, str]:
+def one_time_app(inbox: Inbox, readiness: Readiness) -> tuple[web.Application, str]:
     """Return an application for who has started it on this machine, and the token of a URL that logs in once.
 
     They may reveal values, as they can read the inbox without it. Whoever reads the URL later, in a log or a history,
@@ -60,6 +71,8 @@ def one_time_app(inbox: Inbox) -> tuple[web.Application, str]:
 
     Args:
         inbox: An inbox that is open while the application runs.
+        readiness: Tells of the accounts which of their products are there.
     """
     ticket = secrets.token_urlsafe(32)
-    return inspector_app(inbox, Guard(secrets.token_urlsafe(32), secrets.token_urlsafe(32), ticket=ticket)), ticket
+    guard = Guard(secrets.token_urlsafe(32), secrets.token_urlsafe(32), ticket=ticket)
+    return inspector_app(inbox, guard, readiness), ticket

@@ -23,6 +23,7 @@ from pinwheel_async.webhooks._inspector.layout import (
     wide_table,
 )
 from pinwheel_async.webhooks._inspector.view import MAX_PAGE, View
+from pinwheel_async.webhooks._readiness.state import AccountReadiness
 
 SAID: Mapping[str, str] = {
     "revive": "Revived: it waits to be handled again.",
@@ -31,6 +32,17 @@ SAID: Mapping[str, str] = {
     "nothing": "Nothing was changed: its state is another by now.",
 }
 """What is said of an action, by the word for it in the URL."""
+
+
+_BADGES: Mapping[str, str] = {
+    "failed": "dead",
+    "waiting": "waiting",
+    "in_progress": "waiting",
+    "pending": "waiting",
+    "succeeded": "done",
+    "unsupported": "quiet",
+}
+"""Statuses of products, in the order in which they are shown, and the state of a delivery whose colour they have."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -98,8 +110,23 @@ def deliveries_page(listing: Listing, visitor: Visitor) -> Html:
     return document(title, visitor, counts_list(listing.counts, is_live=is_live), main, here="deliveries")
 
 
-def accounts_page(counts: Counts, entries: Sequence[Entry], visitor: Visitor, *, more: bool) -> Html:
-    """Return the page with a row for each account, with its events in the order in which they came."""
+def accounts_page(
+    counts: Counts,
+    entries: Sequence[Entry],
+    visitor: Visitor,
+    *,
+    more: bool,
+    readiness: Mapping[str, AccountReadiness] | None = None,
+) -> Html:
+    """Return the page with a row for each account, with its events in the order in which they came.
+
+    Args:
+        counts: Deliveries by state.
+        entries: The newest deliveries.
+        visitor: Who looks.
+        more: Whether there are more deliveries.
+        readiness: Readiness of some accounts; null if nobody notes it.
+    """
     by_account: dict[str, list[Entry]] = {}
     for entry in entries:  # the newest first, and so are the accounts
         by_account.setdefault(entry.ordering_key, []).insert(0, entry)
@@ -109,12 +136,14 @@ def accounts_page(counts: Counts, entries: Sequence[Entry], visitor: Visitor, *,
                 ("account", account_link(account)),
                 ("number", joined([tag("span", "Deliveries ", class_="label"), len(found)])),
                 ("arrived", moment(found[-1].received_at)),
+                *([] if readiness is None else [("products", _products(readiness.get(account)))]),
                 ("events", tag("ol", *[_step(list(same)) for _, same in _runs(found)], class_="steps")),
             )
         )
         for account, found in by_account.items()
     ]
-    heads = ("Account", "Deliveries", "Last (UTC)", "Events, in order")
+    products = () if readiness is None else ("Products",)
+    heads = ("Account", "Deliveries", "Last (UTC)", *products, "Events, in order")
     table = wide_table("accounts", "accounts-title", heads, rows)
     newest = f"Of the newest {len(entries):,} deliveries; older ones are left out." if more else None
     main = tag(
@@ -218,6 +247,24 @@ def _paging(listing: Listing) -> Html | None:
         oldest = datetime.fromtimestamp(int(listing.entries[-1].received_at) + 1, UTC).replace(tzinfo=None)
         links.append(tag("a", "Older", href=view.href(page=1, id="", before=oldest.isoformat()), rel="next"))
     return tag("nav", *links, class_="paging", aria_label="Pages of deliveries") if links else None
+
+
+def _products(readiness: AccountReadiness | None) -> Html:
+    """Return the products of an account by status."""
+    heard = (
+        [] if readiness is None else [readiness.added_at, *[each.updated_at for each in readiness.products.values()]]
+    )
+    if readiness is None or not any(heard):
+        return tag("span", "nothing known", class_="quiet")
+    by_status: dict[str, list[str]] = {}
+    for name, product in readiness.products.items():
+        by_status.setdefault(product.status, []).append(name.replace("_", " "))
+    items = [
+        tag("li", tag("span", status.replace("_", " "), class_=f"badge {_BADGES[status]}"), " ", ", ".join(names))
+        for status in _BADGES
+        if (names := by_status.get(status))
+    ]
+    return tag("ul", *items, class_="products")
 
 
 def _runs(entries: Sequence[Entry]) -> "groupby[tuple[str, str], Entry]":

@@ -171,8 +171,15 @@ class Readiness:
         self._stall_detector.add_callback(callback)
         return callback
 
-    async def get(self, account_id: Id, *, products: Collection[Product] = PRODUCTS) -> AccountReadiness:
+    async def get(
+        self, account_id: Id, *, products: Collection[Product] = PRODUCTS, look: bool = True
+    ) -> AccountReadiness:
         """Return the readiness of an account now: what was heard, and with a client what the API knows.
+
+        Args:
+            account_id: The account.
+            products: What is asked about.
+            look: Whether the API is asked about an account that is not ready; else only what is known here counts.
 
         Raises:
             NotFoundError: There is no such account.
@@ -181,7 +188,7 @@ class Readiness:
         """
         wanted, account_id = checked(products), _id("account_id", account_id)
         state = await self._read(account_id, wanted)
-        if not state.ready() and self._lookup is not None:
+        if look and not state.ready() and self._lookup is not None:
             await self._look(account_id)
             state = await self._read(account_id, wanted)
         return state

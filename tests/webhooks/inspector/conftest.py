@@ -52,8 +52,8 @@ def inspect(mount):
     """Mount a receiver with an inspector, and give a client of it, for a block."""
 
     @asynccontextmanager
-    async def inspect(router=None, *, inbox=None, auth=TOKEN, reveal=REVEAL, **options):
-        inspector = Inspector(auth=auth, reveal=reveal)
+    async def inspect(router=None, *, inbox=None, auth=TOKEN, reveal=REVEAL, readiness=None, **options):
+        inspector = Inspector(auth=auth, reveal=reveal, readiness=readiness)
         inbox = MemoryInbox() if inbox is None else inbox
         async with (
             mount(router or Router(), inbox=inbox, inspector=inspector, **options) as sender,

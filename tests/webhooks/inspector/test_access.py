@@ -8,7 +8,7 @@ from aiohttp import ClientSession, web
 
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks import Inspector, MemoryInbox, Router, webhook_app
-from pinwheel_async.webhooks._inspector import auth as _auth
+from pinwheel_async.webhooks._inspector import auth as _auth, throttle as _throttle
 
 from .conftest import REVEAL, TOKEN
 
@@ -46,6 +46,8 @@ def test_arguments():
         webhook_app(Router(), secrets=["a-secret-of-tests"], inspector=inspector)
     with pytest.raises(ConfigurationError, match=r"inspector must be an Inspector.*not str"):
         webhook_app(Router(), secrets=["a-secret-of-tests"], inbox=MemoryInbox(), inspector=TOKEN)
+    with pytest.raises(ConfigurationError, match=r"readiness must be a Readiness.*not str"):
+        Inspector(auth=TOKEN, readiness=TOKEN)
     with pytest.raises(ConfigurationError, match="inbox must be an inbox"):
         inspector.app("inbox.db")
 
@@ -108,6 +110,78 @@ async def test_login(inspect, caplog):
     assert TOKEN not in cookie + caplog.text
     assert "refused: from 127.0.0.1" in caplog.text
     assert re.search(r"session [0-9a-f]{8} of the inspector began: from 127.0.0.1", caplog.text)
+
+
+async def send_wrong_tokens(client, count, by):
+    for _ in range(count):
+        if by == "form":
+            await client.post("login", {"token": f"{TOKEN}x"})
+        else:
+            await client.get(headers={"Authorization": f"Bearer {TOKEN}x"})
+
+
+@pytest.mark.parametrize("by", ["form", "header"])
+async def test_throttle(inspect, caplog, by):
+    """After ten wrong tokens an address has to wait, also with the right one; who is logged in already need not."""
+    async with inspect() as client:
+        await client.log_in()
+        await send_wrong_tokens(client, 9, by)
+        before = await client.get(headers={"Authorization": f"Bearer {TOKEN}"})
+        await send_wrong_tokens(client, 1, by)
+        form = await client.post("login", {"token": TOKEN})
+        header = await client.get(headers={"Authorization": f"Bearer {TOKEN}"})
+        await send_wrong_tokens(client, 5, by)
+        logged_in = await client.get()
+
+    assert (200, 429, 429, 200) == (before.status, form.status, header.status, logged_in.status)
+    assert 0 < int(form.headers["Retry-After"]) <= 60
+    assert 10 == caplog.text.count("a login to the inspector was refused")
+    assert 1 == caplog.text.count("has to wait for 60 s")
+    assert TOKEN not in caplog.text
+
+
+async def test_end_of_the_throttle(inspect, monkeypatch):
+    """Once the time is over, the right token logs in."""
+    async with inspect() as client:
+        await send_wrong_tokens(client, 10, "form")
+        monkeypatch.setattr(_throttle, "PERIOD_S", 0)
+        answer = await client.post("login", {"token": TOKEN})
+
+    assert 303 == answer.status
+
+
+def test_throttle_by_address(time):
+    """Each address counts by itself, of IPv6 each network; the first of too many is forgotten; a period is a minute."""
+    throttle = _throttle.LoginThrottle(time.clock.monotonic)
+    for address in ("10.0.0.1", "2001:db8:1:2::1"):
+        for _ in range(10):
+            throttle.note_wrong(address)
+    addresses = ("10.0.0.1", "10.0.0.2", "2001:db8:1:2:3::9", "2001:db8:1:3::1", "::1", None)
+    found = [throttle.wait_s(address) for address in addresses]
+    time.advance(59.5)
+    late = throttle.wait_s("10.0.0.1")
+    time.advance(0.5)
+    over = throttle.wait_s("10.0.0.1")
+    throttle.note_wrong("10.0.0.1")
+    for number in range(_throttle.MAX_ADDRESSES + 5):
+        throttle.note_wrong(f"192.0.2.{number}")
+
+    assert [60, 0, 60, 0, 0, 0] == found
+    assert (1, 0, 0) == (late, over, throttle.wait_s("10.0.0.1"))
+    assert _throttle.MAX_ADDRESSES == len(throttle._wrong)
+
+
+async def test_no_throttle_of_a_function(inspect):
+    """Where a function of the application decides, headers of its own are none of the inspector's business."""
+
+    async def nobody(_):
+        return False
+
+    async with inspect(auth=nobody, reveal=None) as client:
+        await send_wrong_tokens(client, 11, "header")
+        answer = await client.get(headers={"Authorization": "Bearer x"})
+
+    assert 403 == answer.status
 
 
 async def test_secure_cookie(inspect):

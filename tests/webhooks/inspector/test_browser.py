@@ -6,7 +6,7 @@ from playwright.async_api import expect
 
 from pinwheel_async import RetryPolicy
 from pinwheel_async.events import Event, IncomeAdded
-from pinwheel_async.webhooks import Router
+from pinwheel_async.webhooks import MemoryInbox, Readiness, Router
 from tests.browser import NARROW, WIDE, watching
 
 from .conftest import ACCOUNT, REVEAL, TOKEN
@@ -93,6 +93,22 @@ async def test_live(inspect, router, body, watched, size):
         await page.get_by_role("button", name="Follow").click()
         await page.clock.run_for(60_000)
         await expect(page.get_by_role("link", name="income.added")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], indirect=True, ids=["wide", "narrow"])
+async def test_readiness(inspect, body, watched, size):
+    """The view of accounts shows the products of each, as their events are handled."""
+    inbox = MemoryInbox()
+    readiness = Readiness(inbox)
+    async with inspect(readiness.router, inbox=inbox, readiness=readiness) as client:
+        await log_in(watched.page, client)
+        await client.send(body("income.added", account_id=ACCOUNT))
+        await client.send(body("shifts.added", account_id=ACCOUNT, outcome="error", error_code="systemError"))
+        await watched.page.get_by_role("link", name="Accounts").click()
+        await expect(watched.page.locator("td.products")).to_contain_text("succeeded income")
+        await expect(watched.page.locator("td.products")).to_contain_text("failed shifts")
+        await watched.keep(f"readiness-{size[0]}")
+        assert await watched.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 async def test_login_over(inspect, router, watched):

@@ -12,8 +12,10 @@ from attrs import evolve
 from yarl import URL
 
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks import DeliveryFilter, MemoryInbox, SqliteInbox
+from pinwheel_async.events import decode_event
+from pinwheel_async.webhooks import DeliveryFilter, MemoryInbox, Readiness, SqliteInbox
 from pinwheel_async.webhooks._delivery import make_delivery
+from pinwheel_async.webhooks._inspector import app as _app
 from pinwheel_async.webhooks._inspector.delivery import failures
 from pinwheel_async.webhooks._inspector.view import PAGE_ROWS
 
@@ -395,6 +397,61 @@ async def test_accounts(inspect, inbox, stored, time):
         re.DOTALL,
     )
     assert f'href="./?account={ACCOUNT}"' in page
+
+
+async def test_readiness_of_accounts(inspect, inbox, stored, body):
+    """With a readiness the row of an account says of each product how far it is; where nothing was heard, so."""
+    readiness = Readiness(inbox)
+    async with inspect(inbox=inbox, work=False, readiness=readiness) as client:
+        await client.log_in()
+        await stored(inbox, "event-1")
+        await stored(inbox, "event-2", account_id="another")
+        for event, outcome in (("income.added", "success"), ("shifts.added", "error"), ("paystubs.added", "pending")):
+            content = body(event, account_id=ACCOUNT, outcome=outcome, name=event.partition(".")[0])
+            await readiness._record(decode_event(content).event)
+        _, text = await read(client, "accounts")
+
+    another, known = text.partition("7f3e9a52…9c11")[::2]
+    assert "nothing known" in another
+    assert re.search(
+        r"failed\s+shifts\s+waiting\s+identity, employment, direct deposit allocations, tax forms"
+        r"\s+pending\s+paystubs\s+succeeded\s+income",
+        known,
+    )
+
+
+async def test_accounts_without_readiness(inspect, stored):
+    """Without a readiness there is no column of products."""
+    inbox = MemoryInbox()
+    async with inspect(inbox=inbox, work=False) as client:
+        await client.log_in()
+        await stored(inbox, "event-1")
+        _, text = await read(client, "accounts")
+
+    assert "Products" not in text
+    assert "nothing known" not in text
+
+
+async def test_readiness_of_many_accounts(inspect, stored, monkeypatch):
+    """The readiness of the newest accounts only is read, as the page is asked for every few seconds."""
+    monkeypatch.setattr(_app, "READY_ACCOUNTS", 2)
+    inbox, asked = MemoryInbox(), []
+    readiness = Readiness(inbox)
+    get = readiness.get
+
+    async def note(account_id, **options):
+        asked.append((account_id, options))
+        return await get(account_id, **options)
+
+    monkeypatch.setattr(readiness, "get", note)
+    async with inspect(inbox=inbox, work=False, readiness=readiness) as client:
+        await client.log_in()
+        for number in range(4):
+            await stored(inbox, f"event-{number}", account_id=f"account-{number}")
+        _, text = await read(client, "accounts")
+
+    assert [("account-3", {"look": False}), ("account-2", {"look": False})] == asked
+    assert all(f"account-{number}" in text for number in range(4))
 
 
 async def test_hashed_ids(inspect, stored, tmp_path):

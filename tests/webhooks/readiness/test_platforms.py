@@ -53,6 +53,14 @@ async def test_get_asks_the_platform(fake, pinwheel):
     assert "shifts" in state.unsupported
 
 
+async def test_get_without_a_look(fake, pinwheel):
+    """`get(look=False)` says what is known here, and asks nobody."""
+    state = await Readiness(pinwheel=pinwheel).get(ACCOUNT, look=False)
+
+    assert PRODUCTS == state.unfinished
+    assert not fake.counts
+
+
 async def test_events_do_not_wait_for_the_platform(fake, pinwheel):
     """The events are enough: an API that does not answer delays nothing."""
     readiness = Readiness(pinwheel=pinwheel)
