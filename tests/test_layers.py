@@ -44,6 +44,7 @@ _WIRE = (
     "webhooks/_inspector/",
     "testing/_fake.py",
     "testing/_harness.py",
+    "testing/_recorder/",
     "testing/_webhooks/sender.py",
     "quickstart/",
     "cli/",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from pinwheel_async.testing._fake import FakePinwheel, SeenRequest
     from pinwheel_async.testing._harness import ReceiverHarness, assert_handled
+    from pinwheel_async.testing._recorder.recorder import CassettePlayer, Recorder
     from pinwheel_async.testing._webhooks.link_session import LinkSession
     from pinwheel_async.testing._webhooks.make_event import make_event
     from pinwheel_async.testing._webhooks.outbox import Attempt
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Attempt": "_webhooks.outbox",
+    "CassettePlayer": "_recorder.recorder",
     "FakeClock": "_clock",
     "FakePinwheel": "_fake",
     "Fault": "_api.faults",
     "LinkSession": "_webhooks.link_session",
     "PlayedScenario": "_webhooks.scenarios",
     "ReceiverHarness": "_harness",
+    "Recorder": "_recorder.recorder",
     "ScenarioName": "_webhooks.scenarios",
     "SeenRequest": "_fake",
     "SignedDelivery": "_webhooks.signed",
@@ -61,12 +64,14 @@ _HOMES = {
 
 __all__ = (
     "Attempt",
+    "CassettePlayer",
     "FakeClock",
     "FakePinwheel",
     "Fault",
     "LinkSession",
     "PlayedScenario",
     "ReceiverHarness",
+    "Recorder",
     "ScenarioName",
     "SeenRequest",
     "SignedDelivery",

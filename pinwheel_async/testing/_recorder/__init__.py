@@ -1,0 +1,1 @@
+"""Recorder of API traffic: a proxy that writes scrubbed cassettes, and a server that plays them."""
