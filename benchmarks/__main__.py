@@ -4,9 +4,10 @@ Each question has a process of its own, so that none inherits what another one l
 given the same allocator: glibc's limit above which it maps and unmaps memory for every read is raised, as it otherwise
 rises by itself in some processes and not in others, which moves a request by a third. (`import` starts interpreters of
 its own.) What is printed is also written as JSON, as a table in Markdown, and as a drawing, into the folder `results`
-beside this file; with `--readme` the table goes into the README and the manual, too.
+beside this file; with `--readme` the table goes into the README and the manual, too. `plot` draws the figures of both
+from what was saved last.
 
-    pip install -e '.[bench]' && python -m benchmarks
+    pip install -e '.[bench]' && python -m benchmarks && python -m benchmarks plot
 """
 
 import argparse
@@ -19,6 +20,8 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from benchmarks._plot import chart, shown, tables_of
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -38,15 +41,26 @@ QUESTIONS = {
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(64 * 1024 * 1024), "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024)}
 
-WIDTH, BAR, MARGIN = 760, 18, 260
+PLOT = "plot"
+
+FIGURES = {
+    "decode.svg": ("decode", "Decode a page of 20 paystubs"),
+    "calls.svg": ("client", "Five endpoints, beside peers"),
+}
+"""The two figures of README and manual: file, question, and title of the table that is drawn. Both are CPU time, which
+wanders least with what else the machine does."""
 
 
 def main() -> int:
     """Run what is asked for; return how many questions had no answer."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("questions", nargs="*", choices=[*QUESTIONS, []], help="all if none is named")
+    parser.add_argument(
+        "questions", nargs="*", choices=[*QUESTIONS, PLOT, []], help="all if none is named; plot draws the last ones"
+    )
     parser.add_argument("--readme", action="store_true", help="put the table into the README and the manual")
     given = parser.parse_args()
+    if PLOT in given.questions:
+        return _plot()
     failed = 0
     for name in given.questions or QUESTIONS:
         found = _answers(name)
@@ -84,7 +98,26 @@ def _save(name: str, found: list[dict[str, Any]]) -> None:
     whole = {"question": name, "asks": QUESTIONS[name][1], "machine": machine, "answers": found}
     (RESULTS / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(_markdown([whole]))
-    (RESULTS / f"{name}.svg").write_text(_drawing(whole))
+    (RESULTS / f"{name}.svg").write_text(chart(tables_of(found), _machine(machine)))
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    return ", ".join([f"CPython {machine['python']}", f"{machine['cores']} cores", f"aiohttp {machine['aiohttp']}"])
+
+
+def _plot() -> int:
+    """Draw the figures of README and manual from what was saved last; return how many cannot be drawn."""
+    failed = 0
+    for file, (question, title) in FIGURES.items():
+        path = RESULTS / f"{question}.json"
+        whole = json.loads(path.read_text()) if path.exists() else {"answers": []}
+        tables = [table for table in tables_of(whole["answers"]) if table[0] == title]
+        if tables:
+            (PAGE.parent / file).write_text(chart(tables, f"Median and quartiles; {_machine(whole['machine'])}"))
+        else:
+            print(f"there is no {title!r}: python -m benchmarks {question}", file=sys.stderr)
+            failed += 1
+    return failed
 
 
 def _saved() -> list[Path]:
@@ -103,33 +136,10 @@ def _markdown(found: list[dict[str, Any]]) -> str:
     for whole in found:
         before = ""
         for title, contender, figures, unit in _rows(whole):
-            spread = f"{_shown(figures['median'])} ({_shown(figures['q1'])} to {_shown(figures['q3'])}) {unit}"
+            spread = f"{shown(figures['median'])} ({shown(figures['q1'])} to {shown(figures['q3'])}) {unit}"
             lines.append(f"| {title if title != before else ''} | {contender} | {spread} | {figures['of_floor']:.2f} |")
             before = title
     return "\n".join(lines) + "\n"
-
-
-def _drawing(whole: dict[str, Any]) -> str:
-    """Draw a bar for each contender, as long as its median is beside the largest of its table."""
-    rows = [*_rows(whole)]
-    largest: dict[str, float] = {}
-    for title, _, figures, _ in rows:
-        largest[title] = max(largest.get(title, 0), figures["median"])
-    parts: list[str] = []
-    top, before = 8, ""
-    for title, contender, figures, unit in rows:
-        if title != before:
-            top += BAR
-            parts.append(f'<text x="8" y="{top}" font-weight="bold">{title}, {unit}</text>')
-            top, before = top + 6, title
-        length = (WIDTH - MARGIN - 80) * figures["median"] / (largest[title] or 1)
-        fill = "#1f6feb" if contender.startswith("pinwheel_async") else "#8b949e"
-        parts.append(f'<text x="{MARGIN - 8}" y="{top + BAR - 5}" text-anchor="end">{contender}</text>')
-        parts.append(f'<rect x="{MARGIN}" y="{top + 2}" width="{length:.1f}" height="{BAR - 4}" fill="{fill}"/>')
-        parts.append(f'<text x="{MARGIN + length + 6:.1f}" y="{top + BAR - 5}">{_shown(figures["median"])}</text>')
-        top += BAR
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top + 12}" font-family="sans-serif"'
-    return "\n".join([f'{head} font-size="12">', *parts, "</svg>"]) + "\n"
 
 
 def _put_into_readme_and_manual(table: str) -> None:
@@ -139,10 +149,6 @@ def _put_into_readme_and_manual(table: str) -> None:
         assert begin
         assert end
         path.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
-
-
-def _shown(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":
