@@ -284,13 +284,14 @@ async def test_paths_and_queries(tmp_path: Path, serve: Any):
     site = await serve(web.json_response({}))
     async with Recorder(tmp_path / "c.json", base_url=site.base_url) as recorder:
         await get(f"{recorder.base_url}/v1/accounts/jane%20doe/paystubs?from_pay_date=2026-01-05&cursor=jane&limit=7")
-        await get(f"{recorder.base_url}/v9/Jane-Doe/new?who=jane")
+        await get(f"{recorder.base_url}/v9/Jane/user_42/new?who=jane")
         masked = recorder.masked("jane doe"), recorder.masked("jane")
     known, unknown = json.loads((tmp_path / "c.json").read_text())["exchanges"]
 
     assert f"/v1/accounts/{masked[0]}/paystubs" == known["path"]
     assert {"cursor": masked[1], "limit": "7"}.items() <= dict(known["query"]).items()
     assert date.fromisoformat(dict(known["query"])["from_pay_date"]).weekday() == 0
+    assert re.fullmatch(r"/v9/masked-\w{12}/masked-\w{12}/new", unknown["path"])
     assert "ane" not in json.dumps([known, unknown])
 
 

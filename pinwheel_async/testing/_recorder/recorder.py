@@ -1,6 +1,7 @@
 """Recorder and player: a proxy on loopback in front of the API, and a server in place of it."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,9 @@ _LEFT_OUT = frozenset(
 """Headers of a connection, and those of an encoding that ends here."""
 
 _KEPT_HEADERS = ("content-type", "pinwheel-version", "retry-after")
+
+_WORD = re.compile(r"[a-z_]*|v\d", re.ASCII)
+"""What segments of a path that nobody documents look like where they are words of the API, and not ids."""
 
 _ROUTES = Routes(ENDPOINTS)
 
@@ -184,7 +188,7 @@ class Recorder(_Server, Discreet):
         known = template.split("/") if template is not None else []
         segments = path.split("/")
         if len(known) != len(segments):
-            known = [segment if segment.isalpha() or segment in {"v1", ""} else "{" for segment in segments]
+            known = [segment if _WORD.fullmatch(segment) else "{" for segment in segments]
         return "/".join(
             quote(self._mask.text(unquote(segment))) if word.startswith("{") else segment
             for word, segment in zip(known, segments, strict=True)
