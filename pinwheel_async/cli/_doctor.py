@@ -137,8 +137,18 @@ async def _limited(check: str, findings: AsyncIterator[Finding], limit_s: float 
     except ConfigurationError as error:
         found.append(Finding(check=check, state="problem", text=str(error), cure="correct the option or the variable"))
     except PinwheelError as error:
-        found.append(Finding(check=check, state="problem", text=str(error), cure="see the manual: errors"))
+        found.append(Finding(check=check, state="problem", text=str(error), cure=_CURES[check]))
     return found
+
+
+_CURES = {
+    "environment": "look at the network, HTTPS_PROXY and SSL_CERT_FILE",
+    "webhooks": "look whether the key may read webhooks, in the dashboard of Pinwheel",
+    "inbox": "look whether it is there and may be read; a receiver makes it, and brings it up to date",
+    "database": "look whether it runs and lets this user in; pinwheel-async sync makes a copy, and updates it",
+    "disk": "look at the folders of inbox and database",
+}
+"""What to do about an error that no check expects, by check."""
 
 
 async def _api(connection: Connection) -> AsyncIterator[Finding]:

@@ -69,13 +69,13 @@ class Target(Discreet):
         return urlsplit(self._url).netloc.rpartition("@")[2]
 
     @without_locals
-    async def post(self, headers: Mapping[str, str], body: bytes, *, timeout_s: float = TIMEOUT_S) -> Reply:
+    async def post(self, headers: Mapping[str, str], body: bytes, *, timeout_s: float | None = None) -> Reply:
         """Send a delivery, signed anew if there is a secret, and return how it was answered.
 
         Args:
             headers: All headers, with lower-case names.
             body: The raw bytes.
-            timeout_s: Seconds that the receiver has for its answer.
+            timeout_s: Seconds that the receiver has for its answer; ten if None.
         """
         if self._secret is not None:
             stamp = str(int(time()))
@@ -84,7 +84,7 @@ class Target(Discreet):
         delivery = SignedDelivery(headers=headers, body=body)
         began, status = perf_counter(), None
         try:
-            async with time_limit(timeout_s):
+            async with time_limit(TIMEOUT_S if timeout_s is None else timeout_s):
                 status = await self._sender.post(self._url, delivery)
         except TimeoutError:
             pass

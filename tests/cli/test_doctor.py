@@ -193,6 +193,18 @@ async def test_what_is_named_and_not_there(fake: FakePinwheel, examine: Examine,
     assert not list(tmp_path.iterdir())
 
 
+async def test_what_cannot_be_read(fake: FakePinwheel, examine: Examine, tmp_path: Path):
+    """A file of another kind is a problem, which says what makes a right one, and so is a right that is missing."""
+    (tmp_path / "odd.db").write_bytes(b"no database" * 100)
+    fake.script(Fault(status=403), operation="list_webhooks")
+    code, found = await examine("--inbox", "odd.db", "--database", "odd.db")
+
+    assert (1, "ok") == (code, found["environment"][0]["state"])
+    assert "a receiver makes it" in found["inbox"][0]["cure"]
+    assert "sync makes a copy" in found["database"][0]["cure"]
+    assert "the key may read webhooks" in found["webhooks"][0]["cure"]
+
+
 async def test_a_copy_with_failures(fake: FakePinwheel, examine: Examine, tmp_path: Path):
     """A copy with failures is a problem, and one whose products are not all read a warning."""
     fake.script(Fault(status=403), operation="get_income")

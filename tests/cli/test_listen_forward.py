@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from pinwheel_async import PinwheelError
+from pinwheel_async.cli import _forward
 from pinwheel_async.cli._listen import listen
 from pinwheel_async.cli._server import serving
 from pinwheel_async.events import PaystubsAdded
@@ -173,6 +174,23 @@ async def test_a_target_that_is_down(listening: Listen, unused_tcp_port: int):
 
     assert 503 == status
     assert (event_id(sent), None) == (said["event_id"], said["forwarded"])
+
+
+async def test_a_target_that_hangs(listening: Listen, serve: Any, monkeypatch: pytest.MonkeyPatch):
+    """A target that does not answer in time counts as down, before the sender gives up."""
+
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    monkeypatch.setattr(_forward, "TIMEOUT_S", 0.1)
+    target = await serve(hang)
+    sent = delivery()
+    async with listening(forward_to=target.base_url) as running:
+        status = await running.send(sent)
+        await running.until(f"{event_id(sent)} forwarded=no-answer")
+
+    assert 503 == status
 
 
 async def test_a_large_body(listening: Listen):
