@@ -69,9 +69,13 @@ class MemoryStore(MemoryValues):
         self._scope = Scope()
         self._erased: set[str] = set()
         self._asked: dict[Any, datetime] = {}
-        """When each account was asked for first as it is stored now."""
-        self._missed: set[str] = set()
-        """Accounts that the newest whole list did not name."""
+        """When each account was asked for, of the newest answer."""
+        self._listed_at: datetime | None = None
+        """When the newest whole list of accounts began."""
+        self._missed: dict[Any, datetime] = {}
+        """When that began, for accounts that it did not name."""
+        self._gone: dict[Any, datetime] = {}
+        """When the list began by which accounts were removed."""
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -106,19 +110,30 @@ class MemoryStore(MemoryValues):
                 if checkpoint.reached != "reading":
                     self._failures.pop(unit, None)
         elif checkpoint is not None:
-            now = max(datetime.now(UTC), checkpoint.begun_at)
-            marks = {account_id: mark for account_id, mark in self._asked.items() if not is_ahead(mark, now)}
-            fresh = {
-                account_id: account
-                for account_id, account in fresh.items()
-                if account != objects.get(account_id)
-                and marks.get(account_id, checkpoint.begun_at) <= checkpoint.begun_at
-            }
-            self._asked |= dict.fromkeys(fresh, checkpoint.begun_at)
+            fresh = self._newest(fresh, objects, checkpoint.begun_at)
         objects.update(fresh)
         if batch.kind == "accounts":
             for account_id in self._erased:
                 objects.pop(account_id, None)
+
+    def _newest(
+        self, accounts: Mapping[Any, Model], stored: Mapping[Any, Model], asked_at: datetime
+    ) -> dict[Any, Model]:
+        """Return the accounts of which nothing newer is known, and note when they were asked for."""
+        now = max(datetime.now(UTC), asked_at)
+        found: dict[Any, Model] = {}
+        for account_id, account in accounts.items():
+            gone_at, missed_at = self._gone.get(account_id), self._missed.get(account_id)
+            is_named = missed_at is None and (account_id in stored or gone_at is not None)
+            known = (self._asked.get(account_id), gone_at, self._listed_at if is_named else None)
+            if any(moment is not None and asked_at < moment and not is_ahead(moment, now) for moment in known):
+                continue
+            found[account_id] = account
+            self._asked[account_id] = asked_at
+            self._gone.pop(account_id, None)
+            if missed_at is not None and missed_at <= asked_at:
+                del self._missed[account_id]
+        return found
 
     async def erased(self, account_ids: Sequence[str]) -> frozenset[str]:
         """Return which of some accounts were erased."""
@@ -132,7 +147,8 @@ class MemoryStore(MemoryValues):
         for values in keyed:
             for key in [key for key in values if account_id in key]:
                 del values[key]
-        self._asked.pop(account_id, None)
+        for known in (self._asked, self._missed, self._gone):
+            known.pop(account_id, None)
         self._announcements = {
             event_id: announcement
             for event_id, announcement in self._announcements.items()
@@ -191,12 +207,19 @@ class MemoryStore(MemoryValues):
             :limit
         ]
 
-    async def miss_accounts(self, account_ids: Sequence[str], at: datetime) -> int:  # noqa: ARG002  # nothing is marked
+    async def miss_accounts(self, account_ids: Sequence[str], at: datetime) -> int:
         """Note that a whole list did not name some accounts; remove those that the one before did not name either."""
-        gone = self._missed.intersection(account_ids)
-        self._missed = set(account_ids) - gone
+        now = max(datetime.now(UTC), at)
+        if self._listed_at is not None and at <= self._listed_at and not is_ahead(self._listed_at, now):
+            return 0
+        self._listed_at = at
+        later = {account_id for account_id, mark in self._asked.items() if mark >= at and not is_ahead(mark, now)}
+        unnamed = set(account_ids) - later
+        gone = self._missed.keys() & unnamed
+        self._missed = dict.fromkeys(unnamed - gone, at)
         for account_id in gone:
             del self._objects["accounts", None][account_id]
+            self._gone[account_id] = at
         return len(gone)
 
     async def failures(self) -> Sequence[FailedProduct]:

@@ -186,7 +186,8 @@ class Store(Sink, Protocol):
       checkpoint that was there is kept, nothing vanishes, and `UnconfirmedRemovalError` is raised.
     - A checkpoint that has reached `missing` comes without objects, and nothing vanishes.
     - With `patch`, objects are stored, the checkpoint that was there is kept, and nothing vanishes.
-    - Of accounts, each of which an answer to a later question is stored is left out.
+    - Of accounts, each of which an answer to a later question is known is left out: an answer of its own, or a whole
+      list that named it, or that it was marked by.
     - With `complete` and `missing`, the failure of this account and kind is over, if there is one.
     - Of an account that was erased nothing is stored, and nothing raised.
     """
@@ -214,7 +215,8 @@ class Store(Sink, Protocol):
     async def miss_accounts(self, account_ids: Sequence[str], at: datetime) -> int:
         """Note that a whole list did not name some accounts, and named all others.
 
-        Those that the whole list before did not name either are marked as deleted.
+        Those that the whole list before did not name either are marked as deleted. A list that began before one that is
+        noted already says nothing, nor does any about accounts that were asked for since it began.
 
         Args:
             account_ids: Accounts that are stored and were not named.

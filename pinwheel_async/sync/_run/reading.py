@@ -142,8 +142,10 @@ async def read(
         # What came before a cursor of an earlier run is not known: such a reading agrees with none. Where all may be
         # removed, none is doubted.
         objects = None if cursor is not None or reading.max_removed is None else _Objects()
+        attempt = _Attempt(write, reading, begun, cursor, objects, doubted)
+        doubted = None  # one that ends otherwise may have met something else: only two in a row can agree
         try:
-            return await _read(pinwheel, reading, cursor, _Attempt(write, reading, begun, cursor, objects, doubted))
+            return await _read(pinwheel, reading, cursor, attempt)
         except _RefusedCursorError as error:
             refused: Exception = error.error
         except SupersededError as error:

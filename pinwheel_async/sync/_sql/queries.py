@@ -32,7 +32,15 @@ from sqlalchemy.types import NullType
 
 from pinwheel_async.products import Product
 from pinwheel_async.sync._scope import AGES, Scope
-from pinwheel_async.sync._sink import DAYS, AnnouncedList, Announcement, Checkpoint, FailedProduct, Kind
+from pinwheel_async.sync._sink import (
+    CLOCK_TOLERANCE,
+    DAYS,
+    AnnouncedList,
+    Announcement,
+    Checkpoint,
+    FailedProduct,
+    Kind,
+)
 from pinwheel_async.sync._sql.database import lock
 from pinwheel_async.sync._sql.tables import (
     ANNOUNCEMENTS,
@@ -44,6 +52,7 @@ from pinwheel_async.sync._sql.tables import (
     FAILURES,
     HISTORY_SINCE,
     METADATA,
+    NO_ACCOUNT,
     SCOPE,
     STORED,
     VALUES,
@@ -125,6 +134,9 @@ def miss_accounts(
 ) -> int:
     """Note which accounts a whole list did not name; mark those that the one before did not name either.
 
+    A list that began before one that is noted says nothing new. Nor does one about an account that was asked for since
+    it began.
+
     Args:
         connection: In a transaction.
         account_ids: The accounts.
@@ -132,18 +144,35 @@ def miss_accounts(
         note_gone: Called with accounts before they are marked.
     """
     lock(connection, {("accounts", "")})  # pages of accounts that are being written come before
-    tables = tables_of(connection)
+    tables, now = tables_of(connection), datetime.now(UTC)
     accounts, checkpoints = tables.stored["accounts"].table, tables[CHECKPOINTS]
     asked = checkpoints.c
-    of_account = asked.product == "accounts"
-    missed = {*connection.scalars(select(asked.account_id).where(of_account, asked.misses > 0))}
-    gone, new = sorted(missed.intersection(account_ids)), sorted({*account_ids} - missed)
-    for ids, misses in ((sorted(missed), None), (new, 1)):
+    of_accounts = asked.product == "accounts"
+    ahead = max(now, at) + CLOCK_TOLERANCE
+    of_lists = (asked.account_id == NO_ACCOUNT, of_accounts, asked.begun_at <= ahead)
+    before = connection.scalar(select(asked.begun_at).where(*of_lists))
+    if before is not None and before >= at:
+        return 0
+    listed = _insert(connection, checkpoints).values(account_id=NO_ACCOUNT, product="accounts", begun_at=at)
+    connection.execute(listed.on_conflict_do_update(index_elements=["account_id", "product"], set_={"begun_at": at}))
+    missed = {*connection.scalars(select(asked.account_id).where(of_accounts, asked.missed_at.is_not(None)))}
+    later: set[str] = set()
+    for some in _portions(account_ids):
+        is_later = (asked.begun_at >= at, asked.begun_at <= ahead)
+        later.update(
+            connection.scalars(select(asked.account_id).where(of_accounts, asked.account_id.in_(some), *is_later))
+        )
+    unnamed = {*account_ids} - later
+    gone = sorted(missed & unnamed)
+    for ids, missed_at in ((sorted(missed), None), (sorted(unnamed - missed), at)):
         for some in _portions(ids):
-            connection.execute(update(checkpoints).where(of_account, asked.account_id.in_(some)).values(misses=misses))
+            mine = (of_accounts, asked.account_id.in_(some))
+            if missed_at is not None and before is not None:  # the list before did name them
+                connection.execute(update(checkpoints).where(*mine, asked.begun_at < before).values(begun_at=before))
+            connection.execute(update(checkpoints).where(*mine).values(missed_at=missed_at))
     for some in _portions(gone):
         note_gone(connection, some)
-        marked = {"deleted_at": at, "changed_at": datetime.now(UTC)}
+        marked = {"deleted_at": at, "changed_at": now}
         connection.execute(update(accounts).where(accounts.c.id.in_(some)).values(marked))
     return len(gone)
 

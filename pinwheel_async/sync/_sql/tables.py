@@ -264,12 +264,17 @@ CHECKPOINTS = Table(
     Column("items", BigInteger, info={"attribute": "items"}),
     Column("misses", BigInteger, info={"attribute": "misses"}),
     Column("patched_at", Moment),
+    Column("missed_at", Moment),
     sqlite_with_rowid=False,
 )
 """A row for each product of an account: its checkpoint, null where there was only a patch, and when that began.
 
-And a row for each account under `accounts`: when it was asked for first as it is stored now, and in `misses` whether
-the newest whole list of accounts did not name it."""
+And a row for each account under `accounts`: in `begun_at` when it was asked for, of the newest answer but those of
+lists that name it as it is stored; in `missed_at` when the newest whole list of accounts began, if that did not name
+it. Under `NO_ACCOUNT` stands when that list began: all accounts that are stored and not missed are known as of then."""
+
+NO_ACCOUNT = ""
+"""Stands for no account where a key needs one."""
 
 END_USERS = Table(
     "pinwheel_end_users",

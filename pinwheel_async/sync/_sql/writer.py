@@ -27,6 +27,7 @@ from pinwheel_async.sync._sql.tables import (
     END_USERS,
     ERASURES,
     FAILURES,
+    NO_ACCOUNT,
     STORED,
     UNSEEN,
     Stored,
@@ -77,7 +78,7 @@ class Writer:
                 writer.keep_history(tables.stored[kind], tables[CHANGES])
         self._checkpoints = _rows(checkpoints, dialect)
         self._patches = _table_sql(checkpoints, dialect, ["account_id", "product", "patched_at"])
-        asked = ["account_id", "product", "begun_at"]
+        asked = ["account_id", "product", "begun_at", "missed_at"]
         self._asked = _table_sql(checkpoints, dialect, asked, only="product = 'accounts'")
         self._failures = _table_sql(tables[FAILURES], dialect, ["account_id", "product"])
         self._end_users = _table_sql(tables[END_USERS], dialect, ["account_id", "end_user_id"])
@@ -141,16 +142,33 @@ class Writer:
         return {(account, product): _Known(*values) for account, product, *values in found}
 
     def _without_older(self, cursor: Cursor, page: PageRows) -> PageRows:
-        """Leave out accounts of which a newer or equal answer is stored; note when the others were asked for."""
+        """Leave out accounts that are stored as they are, and those of which something newer is known.
+
+        When an account was asked for is noted, unless a list names it as it is stored: that is one moment for all of
+        them, and noted when the list is at its end (`queries.miss_accounts`).
+        """
         checkpoint = page.batch.checkpoint
         if page.batch.kind != "accounts" or checkpoint is None:
             return page
         asked_at, ahead = self._moment(checkpoint.begun_at), self._ahead(checkpoint)
-        changed = self._kinds["accounts"].changed(cursor, page)
-        marks = self._asked.of_accounts(cursor, "account_id, begun_at", [*changed]) if changed else ()
-        older = {account for account, mark in marks if asked_at < mark <= ahead}
-        items = {account: item for account, item in page.items.items() if account in changed - older}
-        self._asked.upsert(cursor, [(account, "accounts", asked_at) for account in items])
+        stored = self._kinds["accounts"].stored_accounts(cursor, page)
+        rows = self._asked.of_accounts(cursor, "account_id, begun_at, missed_at", [NO_ACCOUNT, *page.items])
+        marks = {account: (begun_at, missed_at) for account, begun_at, missed_at in rows}
+        listed_at, _ = marks.get(NO_ACCOUNT, (None, None))
+        items: dict[Any, Any] = {}
+        asked: list[Row] = []
+        for account, item in page.items.items():
+            mark, missed_at = marks.get(account, (None, None))
+            is_equal, deleted_at = stored.get(account, (False, None))
+            named_at = listed_at if account in stored and missed_at is None else None
+            if any(known is not None and asked_at < known <= ahead for known in (mark, named_at, deleted_at)):
+                continue
+            if not is_equal:
+                items[account] = item
+            if not is_equal or missed_at is not None or len(page.items) == 1:
+                is_missed = missed_at is not None and asked_at < missed_at
+                asked.append((account, "accounts", asked_at, missed_at if is_missed else None))
+        self._asked.upsert(cursor, asked)
         return evolve(page, items=items)
 
     def _ahead(self, checkpoint: Checkpoint) -> Any:
@@ -256,12 +274,15 @@ class KindWriter:
         left = {account: self._not_met(begun[account], rows) for account, rows in there.items()}
         return self._remove_vanished(cursor, begun, left, going_on, now)
 
-    def changed(self, cursor: Cursor, page: PageRows) -> set[Any]:
-        """Return the ids of accounts that are not stored as they are: that is what digests are for."""
+    def stored_accounts(self, cursor: Cursor, page: PageRows) -> Mapping[Any, tuple[bool, Any]]:
+        """Return which accounts of a page are stored: whether as they are, which digests tell, and when deleted."""
         raw = "raw IS NULL" if self._layout.raw else "raw IS NOT NULL"
-        what = f"id, digest, deleted_at IS NOT NULL OR {raw}"
-        there = {row[0]: row[1] for row in self._objects.of_accounts(cursor, what, [*page.items]) if not row[2]}
-        return {account_id for account_id, item in page.items.items() if there.get(account_id) != digest_of(item)}
+        return {
+            account: (not (deleted_at or is_other) and digest == digest_of(page.items[account]), deleted_at)
+            for account, digest, deleted_at, is_other in self._objects.of_accounts(
+                cursor, f"id, digest, deleted_at, {raw}", [*page.items]
+            )
+        }
 
     def note_gone(self, cursor: Cursor, account_ids: Sequence[str], now: Any) -> None:
         """Note that accounts are going to be marked as deleted."""

@@ -112,7 +112,9 @@ async def test_as_of_random_histories(database: str, seed: int):
         writes = [sink.write(batch) for batch in _random_batches(choice, at)]
         await asyncio.gather(*writes, return_exceptions=True)  # what would remove too much is refused, and stays
         if choice.random() < 0.1:
-            await sink.miss_accounts([choice.choice(_RANDOM_ACCOUNTS)], BEGAN + timedelta(minutes=at))
+            missed = choice.choice(_RANDOM_ACCOUNTS)
+            for seconds in (20, 40):
+                await sink.miss_accounts([missed], BEGAN + timedelta(minutes=at, seconds=seconds))
         copies.append((datetime.now(UTC), await frozen(database)))
     await sink.close(complete=True)
 
@@ -336,14 +338,15 @@ async def test_accounts_that_are_gone(database: str):
     copy = await frozen(database)
     sink = SqlSink(database)
     await sink.open()
-    missed = [await sink.miss_accounts(["account"], BEGAN) for _ in range(2)]
+    lists = [BEGAN + timedelta(minutes=minute) for minute in (1, 2)]
+    missed = [await sink.miss_accounts(["account"], at) for at in lists]
     await sink.close(complete=True)
 
     assert [0, 1] == missed
     assert [("account", "new"), ("account", "removed")] == told(await seen(database))
     assert copy == await as_of(database, before)
     (row,) = (await as_of(database, datetime.now(UTC)))["accounts"]
-    assert row["deleted_at"] == BEGAN
+    assert row["deleted_at"] == lists[1]
     assert row["changed_at"] > row["first_seen_at"]
 
 

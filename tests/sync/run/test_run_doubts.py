@@ -106,6 +106,31 @@ async def test_answers_that_never_agree(fake: FakePinwheel, pinwheel: Pinwheel, 
     assert before <= await stored(store(), account) == there(fake, account)
 
 
+async def test_answers_of_which_every_second_one_agrees(
+    fake: FakePinwheel, pinwheel: Pinwheel, store: Stores, account: str
+):
+    """Only two readings in a row can agree: if the first and the third say the same, nothing is removed."""
+    fake.script(*[answer(some(fake, account, count)) for count in (1, 2, 1)], operation="list_paystubs")
+
+    report = await sync(pinwheel, store(), accounts=[account], products=PRODUCTS)
+
+    assert (report.ok, report.held_back) == (True, 3)
+    assert await stored(store(), account) == there(fake, account)
+
+
+async def test_a_reading_that_breaks_off_between_two(
+    fake: FakePinwheel, pinwheel: Pinwheel, store: Stores, account: str
+):
+    """Two readings do not agree if one between them, which was not ended, may have met something else."""
+    few, more = answer(some(fake, account, 1)), answer(some(fake, account, 2), next_cursor="cursor")
+    fake.script(few, more, Fault(status=400), few, operation="list_paystubs")
+
+    report = await sync(pinwheel, store(), accounts=[account], products=PRODUCTS)
+
+    assert (report.ok, report.held_back) == (True, 2)
+    assert await stored(store(), account) == there(fake, account)
+
+
 async def test_contradictions_that_never_agree(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores, account: str):
     """Lists that contradict themselves, each in another way, are a failure that names the place."""
     odd = [answer(some(fake, account, count), count=99) for count in (1, 2, 3, 4)]
