@@ -88,3 +88,11 @@ class Page(Model, Generic[T]):
     def refreshed_at(self) -> datetime | None:
         """When the data was last checked at the source; None where the endpoint does not say."""
         return self.meta.refreshed_at if isinstance(self.meta, RefreshablePaginationMeta) else None
+
+
+@frozen(kw_only=True, repr=False)
+class PageWithoutEnd(Page[T]):
+    """A page that does not say whether there is another one, though its version has a place for that.
+
+    It is taken for the last one; who would remove what no page holds must not believe that.
+    """

@@ -10,7 +10,7 @@ from pinwheel_async._core.convert import Decoded, DecodeTo, decode, read_json
 from pinwheel_async._core.endpoint import Endpoint
 from pinwheel_async._core.fields import is_list
 from pinwheel_async._core.model import Model
-from pinwheel_async._core.page import ListMeta, Page, PaginationMeta
+from pinwheel_async._core.page import ListMeta, Page, PageWithoutEnd, PaginationMeta
 from pinwheel_async._core.parse import parse_plainly
 from pinwheel_async._core.versions import as_object
 from pinwheel_async._core.wire import Request, Response
@@ -136,7 +136,8 @@ def read_answer(
         raise _refusal(row, response, problems)
     if row.shape == "page":
         kind = cast("type[ListMeta] | None", row.meta)
-        answer.data = Page(data=answer.data, meta=answer.meta or _empty_meta(kind))
+        make = Page if answer.tells_end else PageWithoutEnd
+        answer.data = make(data=answer.data, meta=answer.meta or _empty_meta(kind))
     return answer
 
 

@@ -16,7 +16,8 @@ class SyncFailure(Serializable):
     """One product of one account that could not be fetched to its end, or an account that could not be stored."""
 
     account_id: str | None
-    """Null where an account was listed in a way that not even its id could be read."""
+    """Null where an account was listed in a way that not even its id could be read, and where the list of accounts
+    itself is not believed."""
     product: Kind
     """`accounts` where the account itself could not be read, or not be stored."""
     error: PinwheelError
@@ -76,6 +77,9 @@ class SyncReport(Serializable):
     gone: int = 0
     """Accounts that neither this run's list nor the whole list before it named: they are marked as deleted, and what is
     stored of them stays."""
+    lists_held_back: int = 0
+    """Readings of the list of accounts that lacked much of what is stored, or contradicted themselves, and were
+    repeated. If no two in a row said the same, it is a failure without an account."""
     resumed: int = 0
     """How many times a list was gone on with where an earlier run had stopped."""
     stopped: bool = False
@@ -108,8 +112,8 @@ class SyncReport(Serializable):
 
     @property
     def held_back(self) -> int:
-        """How many readings were not believed at once."""
-        return sum(counts.held_back for counts in self.products.values())
+        """How many readings were not believed at once, those of the list of accounts included."""
+        return self.lists_held_back + sum(counts.held_back for counts in self.products.values())
 
     @property
     def unchanged(self) -> int:

@@ -41,6 +41,7 @@ class Counters:
         self.in_flight = 0
         self.resumed = 0
         self.gone = 0
+        self.lists_held_back = 0
         self.stopped = False
         self.ended_by: str | None = None
         self.planned: Counter[Kind] | None = None
@@ -81,6 +82,7 @@ class Counters:
     def unit_unchanged(self, unit: Unit, *, contradicted: bool = False) -> None:
         """Count a unit that need not be read, or, if it was contradicted, need not be read yet."""
         self._counts[unit.product]["contradicted"] += contradicted
+        self._counts[unit.product]["not due yet"] += contradicted
         self._done(unit, "unchanged")
 
     def unit_failed(self, unit: Unit, error: PinwheelError) -> None:
@@ -102,6 +104,10 @@ class Counters:
         self.accounts_seen = self.accounts_erased = 0
         for counts in self._counts.values():
             self._units_done -= counts.pop("unchanged", 0)
+            counts["contradicted"] -= counts.pop("not due yet", 0)
+        again = [failure for failure in self._failures if failure.product == "accounts"]
+        self._errors.subtract(type(failure.error).__name__ for failure in again)
+        self._failures = [failure for failure in self._failures if failure.product != "accounts"]
 
     def held_back(self, unit: Unit) -> None:
         """Count a reading that was held back, whatever came of it."""
@@ -137,6 +143,7 @@ class Counters:
             erased=self.accounts_erased,
             resumed=self.resumed,
             gone=self.gone,
+            lists_held_back=self.lists_held_back,
             stopped=self.stopped,
             ended_by=self.ended_by,
             planned=None if self.planned is None else dict(self.planned),
@@ -148,7 +155,8 @@ class Counters:
         error.__traceback__ = error.__cause__ = error.__context__ = None
         if isinstance(error, ApiError | DecodeError):
             error.response = None
-        error.add_note(f"{kind} of account {account_id}" if kind != "accounts" else f"account {account_id}")
+        of_account = "the list of accounts" if account_id is None else f"account {account_id}"
+        error.add_note(f"{kind} of {of_account}" if kind != "accounts" else of_account)
         self._failures.append(SyncFailure(account_id=account_id, product=kind, error=error))
         self._errors[type(error).__name__] += 1
 
@@ -186,7 +194,7 @@ class Counters:
             items=self._items,
             pages=self._pages,
             failures=len(self._failures),
-            errors=dict(self._errors),
+            errors=dict(+self._errors),
             in_flight=self.in_flight,
             paused_s=self._paused_s(),
             elapsed_s=elapsed_s,

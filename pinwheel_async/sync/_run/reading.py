@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.model import Model
-from pinwheel_async._core.page import ListMeta, Page, PaginationMeta
+from pinwheel_async._core.page import ListMeta, Page, PageWithoutEnd
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.endpoints._paged import OnError, Paged
@@ -85,6 +85,8 @@ class Reading(Discreet):
     """Whether an event says that there is data."""
     max_removed: float | None = MAX_REMOVED
     """Largest share of what is stored that one reading may remove; null for any."""
+    repeats: bool = True
+    """Whether a reading in doubt is repeated: a sink that does not remember would keep its objects twice."""
 
     def cursor(self, now: datetime) -> str | None:
         """Return where the earlier reading can be gone on with: only if it is still about the same, and young.
@@ -129,7 +131,7 @@ async def read(
         DecodeError: Each reading contradicted itself, and no two of them said the same.
         PinwheelError: It could not be read, or not be stored.
     """
-    doubted: _Objects | None = None
+    doubted: Objects | None = None
     cursor, begun = reading.cursor(clock.now()), reading.checkpoint
     for restarts in range(RESTARTS + 1):
         if cursor is None or begun is None:
@@ -141,7 +143,7 @@ async def read(
             )
         # What came before a cursor of an earlier run is not known: such a reading agrees with none. Where all may be
         # removed, none is doubted.
-        objects = None if cursor is not None or reading.max_removed is None else _Objects()
+        objects = None if cursor is not None or reading.max_removed is None else Objects()
         attempt = _Attempt(write, reading, begun, cursor, objects, doubted)
         doubted = None  # one that ends otherwise may have met something else: only two in a row can agree
         try:
@@ -159,12 +161,19 @@ async def read(
                 *reading.unit,
                 extra={"event": "sync_held_back"},
             )
+            if not reading.repeats:
+                raise refused from None
             if restarts < RESTARTS:
-                await clock.sleep(_PAUSE_S)
+                await pause(clock)
         if restarts == RESTARTS:
             raise refused
         cursor = None  # from the first page, and with a new `begun_at`, which supersedes the reading that was newer
     raise AssertionError  # the last round returns or raises
+
+
+async def pause(clock: Clock) -> None:
+    """Wait before a reading that is in doubt is repeated."""
+    await clock.sleep(_PAUSE_S)
 
 
 class _RefusedCursorError(Exception):
@@ -183,7 +192,7 @@ class _DoubtError(Exception):
         super().__init__()
 
 
-class _Objects:
+class Objects:
     """Which objects a reading has met, in whatever order: as many bytes for a long list as for a short one."""
 
     def __init__(self) -> None:
@@ -197,7 +206,7 @@ class _Objects:
         self.count += len(data)
         self.sum += sum(hash(str(name)) for name in names)
 
-    def agrees(self, other: "_Objects | None") -> bool:
+    def agrees(self, other: "Objects | None") -> bool:
         """Whether another reading has met the same."""
         return other is not None and (self.count, self.sum) == (other.count, other.sum)
 
@@ -220,8 +229,8 @@ class _Attempt:
         reading: Reading,
         begun: Checkpoint,
         cursor: str | None,
-        objects: "_Objects | None",
-        doubted: "_Objects | None",
+        objects: "Objects | None",
+        doubted: "Objects | None",
     ) -> None:
         self.checkpoint = begun
         self.first = cursor is None
@@ -314,7 +323,7 @@ def contradiction(kind: Kind, page: Page[Any], *, left_out: int = 0) -> DecodeEr
     """
     if isinstance(page.meta, SingleMeta):
         return None
-    if not isinstance(page.meta, PaginationMeta):
+    if isinstance(page, PageWithoutEnd):
         return DecodeError(where=kind, paths=["meta.next_cursor: missing"])
     if page.meta.count not in {None, len(page.data) + left_out}:
         return DecodeError(where=kind, paths=["meta.count: not the number of objects"])

@@ -2,19 +2,16 @@
 
 import asyncio
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
 
 from attrs import evolve
 
 from pinwheel_async._clock import Clock, time_limit
-from pinwheel_async._core.convert import read_json
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import (
     ClosedError,
@@ -34,10 +31,10 @@ from pinwheel_async.sync._page_formats import client_for, extra_workers
 from pinwheel_async.sync._report import Progress
 from pinwheel_async.sync._run.counters import Counters
 from pinwheel_async.sync._run.due import RefreshRule
+from pinwheel_async.sync._run.listing import Listing, listed_id
 from pinwheel_async.sync._run.plan import Ids, Plan, chunks, from_day
-from pinwheel_async.sync._run.reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, contradiction, pages, read
+from pinwheel_async.sync._run.reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, pages, pause, read
 from pinwheel_async.sync._run.refusals import Refusals
-from pinwheel_async.sync._run.seen import SeenIds
 from pinwheel_async.sync._run.state import FailureLog, load_refetch, save_refetch
 from pinwheel_async.sync._run.work_queue import STOP_S, WorkQueue
 from pinwheel_async.sync._scope import Scope, claim
@@ -46,9 +43,6 @@ from pinwheel_async.sync._sink import Batch, Checkpoint, Sink, Store
 # These end the run: no other account would fare better. Whatever else fails ends one product of one account; so does a
 # 403, unless there is nothing else (`refusals.py`).
 _FATAL = (UnauthorizedError, ClosedError, SinkError)
-
-_LISTED = re.compile(r"data\[(\d+)\]")
-"""Place of an account on its page."""
 
 _PROGRESS_EVERY_S = 1.0
 """Seconds between two reports of progress while nothing is done."""
@@ -100,10 +94,10 @@ class Run:
         self._began = self._now()
         self._wanted: frozenset[Unit] | None = None
         """The only units to read; null for all."""
-        self._lists_whole = True
-        """Whether every account of the list could be read and stored, and the list did not contradict itself."""
-        self._pages_listed = 0
-        """Pages of the list of accounts since it was begun or begun again."""
+        self._listing = Listing(self._began)
+        """The list of accounts, since it was begun or begun again."""
+        self._failed: set[Unit] = set()
+        """What failed in this run: after the list of accounts began again it is not tried again."""
         self._queue = WorkQueue(plan.workers, extra_workers(sink))
         if plan.dry_run:
             self.counters.planned = Counter()
@@ -235,82 +229,92 @@ class Run:
             task.cancel()
 
     async def _list(self) -> None:
-        """List the accounts, and begin again if the cursor is refused: what was read by then is not due any more."""
+        """List the accounts, and begin again if the cursor is refused or the list is in doubt.
+
+        What was read by then is not due any more, if there is a store. Without one it would be read twice: a list in
+        doubt is a failure then.
+        """
+        store = None if self._plan.dry_run else self._store
+        doubted: Listing | None = None
         for restarts in range(RESTARTS + 1):
-            self._pages_listed = 0
+            self._listing = listing = Listing(self._now())
             try:
-                await self._list_once()
+                await self._list_once(listing)
             except InvalidRequestError:
-                if self._store is None or not self._pages_listed or restarts == RESTARTS:
+                if self._store is None or not listing.pages or restarts == RESTARTS:
                     raise
+                doubted = None
                 logger.warning("the list of accounts begins again", extra={"event": "sync_accounts_restarted"})
                 await self._queue.join()  # or units that wait or are being read would be due a second time
-                self.counters.list_restarted()
             else:
-                return
+                doubt = await listing.doubt(store, self._plan.max_removed)
+                if doubt is None or listing.agrees(doubted):
+                    await self._believe(listing)
+                    return
+                self.counters.lists_held_back += 1
+                if store is None or restarts == RESTARTS:
+                    await self._fail_account(None, doubt)
+                    return
+                doubted = listing
+                logger.warning(
+                    "the list of accounts is held back until another one says the same",
+                    extra={"event": "sync_held_back"},
+                )
+                await self._queue.join()
+                await pause(self._clock)
+            self.counters.list_restarted()
 
-    async def _list_once(self) -> None:
+    async def _list_once(self, listing: Listing) -> None:
         """List the accounts, store them, and enqueue their units, page by page."""
         odd: list[DecodeError] = []
-        nameless = 0
-        began = asked_at = self._now()
-        self._lists_whole = True
-        seen = SeenIds()
+        asked_at = listing.began
         source = self._pinwheel.accounts.list(limit=PAGE_LIMIT)
         async with aclosing(pages(source, on_error=odd.append)) as found:
             async for page in found:
                 self.counters.request_planned("accounts")
-                if odd or contradiction("accounts", page, left_out=len(odd)):
-                    self._lists_whole = False
+                listing.add(page, left_out=len(odd))
                 known = tuple([account for account in page.data if account.id])
                 if len(known) < len(page.data):
                     logger.warning("accounts without an id are left out", extra={"event": "sync_account_without_id"})
                 erased = await self._erased([account.id for account in known])
                 known = tuple([account for account in known if account.id not in erased])
                 accounts: dict[str, Account | None] = {account.id: account for account in known}
-                seen.update(accounts)
+                listing.name(accounts)
                 for account_id in await self._fail_odd(odd):
                     # Its products are read all the same: they may have nothing to do with what is odd.
                     if account_id:
                         accounts.setdefault(account_id, None)
-                    nameless += account_id is None
+                    listing.nameless += account_id is None
                 odd.clear()
-                await self._write(known, asked_at, first=not self._pages_listed, last=not page.next_cursor)
-                self._pages_listed += 1
+                await self._write(known, asked_at, first=not listing.pages, last=not page.next_cursor)
+                listing.pages += 1
                 checkpoints = await self._checkpoints([*accounts])
                 for account_id, account in accounts.items():
                     self.counters.accounts_seen += 1
                     for reading in self._due(account_id, account, checkpoints):
                         await self._queue.put(partial(self._fetch, reading))
                 asked_at = self._now()
-        if not nameless:
+
+    async def _believe(self, listing: Listing) -> None:
+        """After a list that is believed, mark accounts that neither it nor the one before named, if it is whole."""
+        if not listing.nameless:
             self._failures.remove("", "accounts")
-        if self._lists_whole:
-            await self._find_gone(began, seen)
+        if self._store is None or self._plan.dry_run or not listing.is_whole:
+            return
+        self.counters.gone = await self._store.miss_accounts(listing.missed, listing.began)
+        if self.counters.gone:
+            logger.warning(
+                "%d accounts are not listed any more", self.counters.gone, extra={"event": "sync_accounts_gone"}
+            )
 
     async def _fail_odd(self, odd: Sequence[DecodeError]) -> list[str | None]:
         """Note accounts that were listed and cannot be read; return their ids, null where not even that can be."""
-        ids = [_listed_id(error) for error in odd]
+        ids = [listed_id(error) for error in odd]
         erased = await self._erased([account_id for account_id in ids if account_id])
         for account_id, error in zip(ids, odd, strict=True):
             if account_id not in erased:
                 await self._fail_account(account_id, error)
         return [account_id for account_id in ids if account_id not in erased]
-
-    async def _find_gone(self, began: datetime, seen: SeenIds) -> None:
-        """After a whole list of accounts, mark those that neither this one nor the one before named."""
-        if self._store is None or self._plan.dry_run:
-            return
-        missed: list[str] = []
-        after = ""
-        while ids := await self._store.account_ids(after):
-            missed += [account_id for account_id in ids if account_id not in seen]
-            after = ids[-1]
-        self.counters.gone = await self._store.miss_accounts(missed, began)
-        if self.counters.gone:
-            logger.warning(
-                "%d accounts are not listed any more", self.counters.gone, extra={"event": "sync_accounts_gone"}
-            )
 
     async def _enqueue_ids(self, ids: Sequence[str]) -> None:
         """Enqueue accounts that are given by id, those left out that were erased."""
@@ -394,15 +398,19 @@ class Run:
                 unit=unit,
                 data_updated_at=getattr(account.data_updated_at, unit.product, None) if account else None,
                 from_day=from_day(self._plan, unit.product),
-                max_removed=self._plan.max_removed if self._store is not None else None,
+                max_removed=self._plan.max_removed,
+                repeats=self._store is not None,
                 checkpoint=self._rule.valid(checkpoints.get((account_id, unit.product))),
             )
+            contradicted = reading.checkpoint is not None and reading.checkpoint.misses > 0
+            # After the list of accounts began again, what this run has read, or tried, comes a second time.
+            was_read = reading.checkpoint is not None and reading.checkpoint.begun_at >= self._began
+            if self._plan.accounts is None and (unit in self._failed or (was_read and contradicted)):
+                continue
             if self._wanted is None and not self._rule.is_due(reading):
                 self._failures.remove(*unit)
                 self._refusals.other_answer()
-                # After the list of accounts began again, what this run has read comes a second time.
-                if reading.checkpoint is None or reading.checkpoint.begun_at < self._began:
-                    contradicted = reading.checkpoint is not None and reading.checkpoint.misses > 0
+                if not was_read:
                     self.counters.unit_unchanged(unit, contradicted=contradicted)
             elif self._plan.dry_run:
                 self.counters.unit_planned(unit)
@@ -445,6 +453,7 @@ class Run:
 
     async def _fail(self, unit: Unit, error: PinwheelError) -> None:
         self._failures.add(*unit, error)
+        self._failed.add(unit)
         self.counters.unit_failed(unit, error)
         if isinstance(error, ForbiddenError):
             self._refusals.add(unit, error)
@@ -454,8 +463,8 @@ class Run:
             self._refusals.other_answer()
         await self._save_failures()
 
-    async def _fail_account(self, account_id: str | None, error: DecodeError) -> None:
-        self._lists_whole = False
+    async def _fail_account(self, account_id: str | None, error: PinwheelError) -> None:
+        self._listing.is_whole = False
         logger.warning("an account cannot be read or stored", extra={"event": "sync_account_failed"})
         self._failures.add(account_id or "", "accounts", error)
         self.counters.account_failed(account_id, error)
@@ -468,16 +477,3 @@ class Run:
 
 class _StopError(Exception):
     """The run was asked to stop."""
-
-
-def _listed_id(error: DecodeError) -> str | None:
-    """Return the id of an account that was listed and cannot be read; None if the id is what is odd."""
-    place = _LISTED.match(error.paths[0]) if error.paths else None
-    answer = read_json(error.response.body) if error.response else None
-    if place is None or not isinstance(answer, dict):
-        return None
-    try:
-        account_id: object = cast("Any", answer)["data"][int(place[1])]["id"]
-    except (LookupError, TypeError):
-        return None
-    return account_id if isinstance(account_id, str) and account_id else None

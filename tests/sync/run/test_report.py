@@ -34,6 +34,7 @@ def test_json(report: SyncReport):
         "contradicted": 0,
         "held_back": 0,
         "erased": 0,
+        "lists_held_back": 0,
         "resumed": 0,
         "gone": 0,
         "stopped": False,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pinwheel_async import DecodeError, Pinwheel, RequestError, UnconfirmedRemovalError
-from pinwheel_async.sync import MemoryStore, Store, sync
+from pinwheel_async.sync import MemorySink, MemoryStore, Store, sync
 from pinwheel_async.sync._run import reading
 from pinwheel_async.testing import FakePinwheel, Fault
 
@@ -189,6 +189,33 @@ async def test_a_first_reading_of_nothing(fake: FakePinwheel, pinwheel: Pinwheel
     report = await sync(pinwheel, store(), products=PRODUCTS)
 
     assert (report.ok, report.held_back) == (True, 0)
+
+
+CONTRADICTORY = [odd for odd in ODD if odd not in {"empty", "few"}]
+
+
+@pytest.mark.parametrize("odd", CONTRADICTORY)
+async def test_a_first_reading_that_contradicts_itself(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores, odd: str):
+    """A list that does not say where it ends, or how long it is, is read again, also where nothing is stored."""
+    account_id = fake.world.account_id(0)
+    fake.script(ODD[odd](some(fake, account_id, 2)), operation="list_paystubs")
+
+    report = await sync(pinwheel, store(), accounts=[account_id], products=PRODUCTS)
+
+    assert (report.ok, report.held_back) == (True, 1)
+    assert await stored(store(), account_id) == there(fake, account_id)
+
+
+async def test_a_contradiction_without_a_store(fake: FakePinwheel, pinwheel: Pinwheel):
+    """A sink that does not remember would get the list twice: there it is a failure."""
+    account_id = fake.world.account_id(0)
+    fake.script(ODD["few, without meta"](some(fake, account_id, 2)), operation="list_paystubs")
+
+    report = await sync(pinwheel, MemorySink(), accounts=[account_id], products=PRODUCTS)
+
+    (failure,) = report.failures
+    assert isinstance(failure.error, DecodeError)
+    assert (fake.counts["list_paystubs"], report.held_back) == (1, 1)
 
 
 async def test_a_long_list_that_is_cut_short(pinwheel: Pinwheel, fake: FakePinwheel, monkeypatch: pytest.MonkeyPatch):
