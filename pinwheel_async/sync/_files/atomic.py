@@ -83,7 +83,7 @@ class AtomicFiles:
         """Make the files safe on the disk, and put them in the place of earlier ones if they are complete.
 
         Raises:
-            SinkError: They cannot be written: none of them has taken its place.
+            SinkError: They cannot be written: none of them has taken its place, unless the disk fails in that moment.
         """
         try:
             await self.run(lambda: self._finish(complete=complete))
@@ -102,9 +102,13 @@ class AtomicFiles:
         names, self._complete = {*self._complete, *files}, []
         # After every file is safe: a power failure must not leave a new name with half of its contents.
         if complete and names:
-            for name in names:
-                (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
-                self._partial(name).replace(self._folder / name)
+            places = {name: self._folder / name for name in names}
+            for path in places.values():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.is_dir():  # before any of them is replaced
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            for name, path in places.items():
+                self._partial(name).replace(path)
             patterns = [*self._replaced, *[self._partial(pattern).name for pattern in self._replaced]]
             earlier = {path for pattern in patterns for path in self._folder.glob(pattern)}
             for path in earlier - {self._folder / name for name in names}:

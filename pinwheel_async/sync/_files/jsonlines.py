@@ -12,8 +12,8 @@ class JsonLinesSink:
 
     While a run goes on it writes `paystubs.jsonl.partial`. When the run has come to its end, the new files are made
     safe on the disk and take the place of those of an earlier run, one after the other; a run that fails or is
-    cancelled leaves the earlier files as they are, and its own part beside them. Kinds of which nothing was fetched are
-    not touched.
+    cancelled leaves the earlier files as they are, and its own part beside them. Accounts that failed are not in the
+    new files: look at the report before you use them. Kinds of which nothing was fetched are not touched.
 
     An object that the API listed twice is there twice: take the last line of each `id`. Signed links to files are left
     out, because they grant access without a secret and are dead within minutes. New files can be read by their owner

@@ -52,6 +52,7 @@ from pinwheel_async.sync._sql.writer import Writer
 from pinwheel_async.sync._sql.writer_process import WriterProcess, check_writer_process
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _UNUSABLE = "the database cannot be used"
 
@@ -295,7 +296,8 @@ class SqlSink:
 
     async def checkpoints(self, account_ids: Sequence[str]) -> Mapping[tuple[str, Product], Checkpoint]:
         """Return the checkpoints of some accounts, by account and product; what was never read is not there."""
-        return await self._read(lambda connection: queries.checkpoints(connection, account_ids))
+        parts = await self._by_halves("the database cannot be read", queries.checkpoints, account_ids)
+        return {unit: checkpoint for part in parts for unit, checkpoint in part.items()}
 
     async def load(self, key: str) -> bytes | None:
         """Return a small value that was saved beside the data."""
@@ -325,9 +327,8 @@ class SqlSink:
         return await self._read(queries.failures)
 
     async def add_failures(self, failures: Sequence[FailedProduct]) -> None:
-        """Keep failures; attempts at the same account and product add up."""
-        problem = "the database did not keep failures"
-        await self._run(problem, lambda connection: queries.add_failures(connection, failures))
+        """Keep failures; attempts at the same account and product add up. An id that cannot be stored is left out."""
+        await self._by_halves("the database did not keep failures", queries.add_failures, failures)
 
     async def remove_failures(self, units: Sequence[tuple[str, Kind]]) -> None:
         """Forget the failures of some accounts and products."""
@@ -526,6 +527,19 @@ class SqlSink:
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
         return await self._run("the database cannot be read", work)
+
+    async def _by_halves(
+        self, problem: str, work: Callable[[Connection, Sequence[V]], T], values: Sequence[V]
+    ) -> list[T]:
+        """Do something with some values, as in `_run`; one that the database refuses is left out alone."""
+        try:
+            return [await self._run(problem, lambda connection: work(connection, values), refusal=_RefusedError)]
+        except _RefusedError:
+            middle = len(values) // 2
+        if not middle:
+            return []
+        halves = [await self._by_halves(problem, work, part) for part in (values[:middle], values[middle:])]
+        return [*halves[0], *halves[1]]
 
     async def _run(
         self,

@@ -10,6 +10,7 @@ import pytest
 from pinwheel_async import Pinwheel, SinkError
 from pinwheel_async.models import TaxFormSummary
 from pinwheel_async.sync import Batch, JsonLinesSink, MemorySink, sync
+from pinwheel_async.testing import make_account
 
 Shown = Callable[[Any], Any]
 
@@ -83,6 +84,20 @@ async def test_a_folder_that_cannot_be_made(pinwheel: Pinwheel, tmp_path: Path):
 
     with pytest.raises(SinkError, match=r"the files cannot be written \(.*folder\): ENOTDIR"):
         await sync(pinwheel, JsonLinesSink(tmp_path / "file" / "folder"))
+
+
+async def test_a_place_that_is_taken(tmp_path: Path):
+    """Where one of the new files cannot take its place, none does."""
+    (tmp_path / "tax_forms.jsonl" / "folder").mkdir(parents=True)
+    (tmp_path / "accounts.jsonl").write_text("earlier")
+    sink = JsonLinesSink(tmp_path)
+    await sink.open()
+    await sink.write(Batch(kind="accounts", account_id=None, items=(make_account(1),)))
+    await sink.write(form(1))
+
+    with pytest.raises(SinkError, match="EISDIR"):
+        await sink.close(complete=True)
+    assert (tmp_path / "accounts.jsonl").read_text() == "earlier"
 
 
 async def test_a_full_disk(tmp_path: Path):

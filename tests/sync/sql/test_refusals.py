@@ -140,6 +140,29 @@ async def test_a_page_that_is_tried_leaves_nothing(postgres: str):
     assert await count(postgres, "paystubs") == 0
 
 
+@pytest.fixture(params=["postgres", "latin"])
+def narrow(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """An empty database, and an id that it cannot keep."""
+    return request.getfixturevalue(request.param), LONG[:4_000] if request.param == "postgres" else "\u0141"
+
+
+async def test_an_id_that_cannot_be_stored(fake: FakePinwheel, pinwheel: Pinwheel, narrow: tuple[str, str]):
+    """An account whose id the database cannot keep costs itself, though its failures cannot be kept either."""
+    url, odd = narrow
+    found = [json.loads(entry.body) for entry in fake.world.accounts(None)]
+    found[2]["id"] = odd
+    fake.script(Fault(json={"data": found, "meta": {"count": 12, "next_cursor": None}}), operation="list_accounts")
+    fake.script(Fault(status=400), operation="get_income", account_id=fake.world.account_id(0))
+
+    report = await sync(pinwheel, SqlSink(url), products=["income"])
+    async with opened(url) as sink:
+        failures = await sink.failures()
+
+    assert (report.ended_by, report.products["income"].complete, await count(url, "incomes")) == (None, 10, 10)
+    assert odd in {failure.account_id for failure in report.failures}
+    assert [fake.world.account_id(0)] == [failure.account_id for failure in failures]
+
+
 async def test_an_account_that_postgresql_refuses(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str):
     """One account that cannot be stored is one failure of a sync; the others and all products are stored."""
     accounts = [json.loads(entry.body) for entry in fake.world.accounts(None)]
