@@ -66,6 +66,7 @@ ONLY_IN = {
     "aiosqlite": (*_SQL, "quickstart/"),
     "asyncpg": (*_SQL, "_postgres/driver.py"),
     "pyarrow": ("sync/_files/arrow.py",),
+    "fsspec": ("sync/_files/remote.py",),
     "opentelemetry": ("otel.py",),
     "rich": ("cli/",),
     "cyclopts": ("cli/",),

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from json import dumps
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -15,7 +14,7 @@ from pinwheel_async.sync._maintenance.export import MONTHS, ExportFormat, Partit
 async def export(
     *,
     database: str,
-    to: Path,
+    to: str,
     format: ExportFormat = "parquet",
     tables: Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     changed_since: datetime | None = None,
@@ -30,7 +29,7 @@ async def export(
     database:
         Path of a SQLite file, or URL such as postgresql://user@host/name.
     to:
-        The folder; made when it is not there.
+        The folder, made when it is not there; or a URL such as s3://bucket/folder (extra fsspec).
     format:
         What the files are. No value is changed: to a spreadsheet, a text that begins with = may be a formula.
     tables:
@@ -55,5 +54,5 @@ async def export(
         print(dumps(counts))
         return
     for name, count in counts.items():
-        folder = to / name / "month=*" if partition_by and name in MONTHS else to
-        print(f"{count:>12,}  {folder / name}.{format}")
+        folder = f"{name}/month=*/" if partition_by and name in MONTHS else ""
+        print(f"{count:>12,}  {to.rstrip('/')}/{folder}{name}.{format}")

@@ -191,6 +191,17 @@ def test_export(copy: Callable[[], Path], command: Run, tmp_path: Path):
     assert f"{rows:>12,}  out/paystubs.parquet\n" in out
 
 
+def test_export_to_a_url(copy: Callable[[], Path], command: Run, tmp_path: Path):
+    """`export --to` takes a URL of a folder, and prints where the files are."""
+    copy()
+
+    code, out, err = command("export", "--database", "payroll.db", "--to", f"file://{tmp_path}/out/", "--format", "csv")
+
+    assert (0, "") == (code, err)
+    assert (tmp_path / "out" / "paystubs.csv").is_file()
+    assert f"  file://{tmp_path}/out/paystubs.csv\n" in out
+
+
 def test_export_of_what_changed(copy: Callable[[], Path], command: Run):
     """`export --changed-since` takes a moment, of UTC if it names no zone."""
     copy()

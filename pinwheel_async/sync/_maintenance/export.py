@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import ConfigurationError, RequestError
 from pinwheel_async.sync._files.atomic import AtomicFiles
+from pinwheel_async.sync._files.remote import RemoteFiles, files_of
 from pinwheel_async.sync._maintenance.open_copy import Copy
 from pinwheel_async.sync._sink import DAYS
 from pinwheel_async.sync._sql.tables import STORED, Tables
@@ -107,7 +108,10 @@ async def export(
 
     Args:
         database: As for `SqlSink`.
-        folder: It is made when it is not there.
+        folder: It is made when it is not there. Or a URL of a store that fsspec knows, such as `s3://bucket/folder`
+            (extra `fsspec`, and what fsspec needs for that store): the files are written into the temporary folder of
+            this machine, which needs room for them, and put there as a whole when all are complete. Keys and other
+            options are taken from where the store looks for them, such as the environment.
         format: What the files are.
         tables: Names of tables, as in `METADATA`, or of views; all tables that hold data, and no views, when left out.
         changed_since: Aware: only objects that are new or changed since then, with all their lines. Take a moment some
@@ -121,7 +125,7 @@ async def export(
         prefix: As for `SqlSink`.
 
     Raises:
-        ConfigurationError: No such format, table or database; or pyarrow is not installed.
+        ConfigurationError: No such format, table, database or store; or a package is not installed.
         RequestError: *changed_since* is not aware, or given for a view of sums.
         SinkError: The database cannot be read, or the files cannot be written.
     """
@@ -133,11 +137,10 @@ async def export(
     unknown = [table.name for table in chosen if "changed_at" not in table.c and table.name not in _OWNERS]
     if changed_since is not None and unknown:
         raise RequestError([f"changed_since must be left out for {', '.join(unknown)}: its rows are sums"])
-    make = _maker(format)
+    make, files = _maker(format), files_of(folder)
     copy = Copy(database, schema, prefix)
 
     async def write(connection: AsyncConnection) -> dict[str, int]:
-        files = AtomicFiles(folder)
         await files.open()
         complete = False
         try:
@@ -205,7 +208,7 @@ class _Output:
     def __init__(
         self,
         selected: _Selected,
-        files: AtomicFiles,
+        files: AtomicFiles | RemoteFiles,
         make: Callable[[BinaryIO, Table], _TableFile],
         format: ExportFormat,
     ) -> None:
