@@ -183,7 +183,7 @@ class CompletenessChecker:
         Raises:
             SinkError: The store cannot be read.
         """
-        (completeness,) = await self._check([await self._announced(unit)])
+        ((completeness, _),) = await self._check([await self._announced(unit)])
         return completeness
 
     async def settle(self, unit: Unit) -> bool:
@@ -196,7 +196,7 @@ class CompletenessChecker:
             SinkError: The store cannot be read, or not save.
         """
         announced = await self._announced(unit)
-        (completeness,) = await self._check([announced])
+        ((completeness, _),) = await self._check([announced])
         missing = set(completeness.missing)
         checkpoint = (await self._store.checkpoints([unit.account_id])).get((unit.account_id, unit.product))
         if not missing or checkpoint is None or checkpoint.reached != "complete" or checkpoint.from_day is not None:
@@ -232,7 +232,7 @@ class CompletenessChecker:
         """
         lists = [await self._announced(Unit(account_id, product)) for product in LISTS]
         found = await self._check([announced for announced in lists if announced.announcements])
-        return {completeness.product: completeness for completeness in found}
+        return {completeness.product: completeness for completeness, _ in found}
 
     async def incomplete(self) -> AsyncGenerator[Completeness, None]:
         """Iterate over all lists that are not complete.
@@ -240,33 +240,40 @@ class CompletenessChecker:
         Raises:
             SinkError: The store cannot be read.
         """
-        after: tuple[str, Product] | None = None
-        while lists := await self._store.announced_lists(after):
-            for completeness in await self._check(lists):
+        async for lists in self._lists():
+            for completeness, _ in await self._check(lists):
                 if not completeness.complete:
                     yield completeness
-            after = (lists[-1].account_id, lists[-1].product)
 
-    async def prune(self, now: datetime) -> None:
-        """Forget old announcements of which everything was found once; the newest of each list stays, with its end.
+    async def sweep(self, now: datetime) -> list[Completeness]:
+        """Return all lists that are not complete, and forget what nothing depends on any more.
+
+        Forgotten are old announcements of which everything was found once; the newest of each list stays, with its end.
 
         Raises:
             SinkError: The store cannot be read, or not save.
         """
-        after: tuple[str, Product] | None = None
-        while lists := await self._store.announced_lists(after):
-            keys = [verified_key(announced.account_id, announced.product) for announced in lists]
-            verified = await self._store.load_all(keys)
+        incomplete: list[Completeness] = []
+        async for lists in self._lists():
             old: list[str] = []
-            for key, announced in zip(keys, lists, strict=True):
-                until, newest = _moment(verified.get(key)), announced.announcements[-1].announced_at
+            for announced, (completeness, verified_until) in zip(lists, await self._check(lists), strict=True):
+                if not completeness.complete:
+                    incomplete.append(completeness)
+                newest = announced.announcements[-1].announced_at
                 old += [
                     announcement.event_id
                     for announcement in announced.announcements
-                    if announcement.announced_at < newest and _is_settled(announcement, until, now)
+                    if announcement.announced_at < newest and _is_settled(announcement, verified_until, now)
                 ]
             if old:
                 await self._store.remove_announcements(old)
+        return incomplete
+
+    async def _lists(self) -> AsyncGenerator[Sequence[AnnouncedList], None]:
+        """Yield all lists with announcements, some hundred at a time."""
+        after: tuple[str, Product] | None = None
+        while lists := await self._store.announced_lists(after):
+            yield lists
             after = (lists[-1].account_id, lists[-1].product)
 
     async def _announced(self, unit: Unit) -> AnnouncedList:
@@ -275,16 +282,18 @@ class CompletenessChecker:
         held = await self._store.held(*unit)
         return AnnouncedList(account_id=unit.account_id, product=unit.product, announcements=announcements, held=held)
 
-    async def _check(self, lists: Sequence[AnnouncedList]) -> list[Completeness]:
-        """Compare, and note what was found for the first time."""
+    async def _check(self, lists: Sequence[AnnouncedList]) -> list[tuple[Completeness, datetime | None]]:
+        """Compare, and note what was found for the first time; return until when everything was found, too."""
         keys = [verified_key(announced.account_id, announced.product) for announced in lists]
         verified = await self._store.load_all(keys)
-        found = [compare_list(announced, verified) for announced in lists]
+        found: list[tuple[Completeness, datetime | None]] = []
         new: dict[str, bytes] = {}
-        for key, announced, completeness in zip(keys, lists, found, strict=True):
-            newest = _newest(announced.announcements)
-            if newest is not None and not completeness.missing and newest != _moment(verified.get(key)):
-                new[key] = newest.isoformat().encode()
+        for key, announced in zip(keys, lists, strict=True):
+            completeness = compare_list(announced, verified)
+            until, newest = _moment(verified.get(key)), _newest(announced.announcements)
+            if newest is not None and not completeness.missing and newest != until:
+                until, new[key] = newest, newest.isoformat().encode()
+            found.append((completeness, until))
         if new:
             await self._store.save_all(new)
         return found

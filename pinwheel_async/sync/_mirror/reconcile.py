@@ -1,6 +1,6 @@
 """Reconciliation after an outage: finds what was missed by jobs, by accounts, and by what was announced."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
@@ -162,8 +162,10 @@ async def reconcile(
         reports = [await changed(touched)] if touched else []
         everything = await changed(None)
         reports.append(everything)
-        again, settled, failed = await _fetch_missing(fetcher, checker, everything.failures, began)
-    await checker.prune(began)
+        incomplete = await checker.sweep(began)
+        again, settled, failed, incomplete = await _fetch_missing(
+            fetcher, checker, incomplete, everything.failures, began
+        )
     last.reconciled(began)  # only now: after a reconciliation that failed the next one begins where it began
     return Reconciliation(
         since=since,
@@ -177,7 +179,7 @@ async def reconcile(
         held_back=sum(report.held_back for report in reports),
         failures=(*everything.failures, *failed),
         settled=settled,
-        incomplete=tuple([completeness async for completeness in checker.incomplete()]),
+        incomplete=tuple(incomplete),
     )
 
 
@@ -212,21 +214,25 @@ async def _sync_changed(
 
 
 async def _fetch_missing(
-    fetcher: Fetcher, checker: CompletenessChecker, failures: tuple[SyncFailure, ...], began: datetime
-) -> tuple[int, int, list[SyncFailure]]:
+    fetcher: Fetcher,
+    checker: CompletenessChecker,
+    incomplete: Sequence[Completeness],
+    failures: tuple[SyncFailure, ...],
+    began: datetime,
+) -> tuple[int, int, list[SyncFailure], list[Completeness]]:
     """Read what lacks something that was announced, unless it was just read.
 
     Returns:
-        How many were read, how many of them are settled since a reading before lacked the same, and what failed.
+        How many were read, how many of them are settled since a reading before lacked the same, what failed, and which
+        lists are incomplete still.
     """
     failed = {(failure.account_id, failure.product) for failure in failures}
-    lacking = [
-        Unit(completeness.account_id, completeness.product)
-        async for completeness in checker.incomplete()
-        if completeness.missing
-    ]
-    fetched, settled, found = 0, 0, list[SyncFailure]()
-    for unit in [unit for unit in lacking if unit not in failed]:
+    fetched, settled, found, left = 0, 0, list[SyncFailure](), list[Completeness]()
+    for completeness in incomplete:
+        unit = Unit(completeness.account_id, completeness.product)
+        if not completeness.missing or unit in failed:
+            left.append(completeness)
+            continue
         try:
             fetched += await fetcher.refresh(unit, since=began)
             settled += await checker.settle(unit)
@@ -235,4 +241,7 @@ async def _fetch_missing(
         except (ApiError, TransportError, DecodeError, CursorError, UnconfirmedRemovalError) as error:
             error.__traceback__ = error.__cause__ = error.__context__ = None
             found.append(SyncFailure(account_id=unit.account_id, product=unit.product, error=error))
-    return fetched, settled, found
+        now = await checker.check(unit)
+        if not now.complete:
+            left.append(now)
+    return fetched, settled, found, left

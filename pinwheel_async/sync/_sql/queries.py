@@ -3,11 +3,11 @@
 Each runs within a transaction of the caller's.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from hashlib import blake2b
-from itertools import groupby
 from typing import Any, cast
 
 import attrs
@@ -276,12 +276,15 @@ def _announcements(
 
 
 def _held(connection: Connection, product: Product, accounts: Sequence[str]) -> Mapping[str, frozenset[str]]:
+    """Return the ids of the objects of some accounts; a row for each account, since each row costs 3 µs here."""
     table = tables_of(connection).stored[product].table.c
-    query = select(table.account_id, table.id).where(table.account_id.in_(accounts))
+    is_postgres = connection.dialect.name == "postgresql"
+    ids = func.array_agg(table.id) if is_postgres else func.json_group_array(table.id)
+    query = select(table.account_id, type_coerce(ids, NullType())).where(table.account_id.in_(accounts))
     if "deleted_at" in table:
         query = query.where(table.deleted_at.is_(None))
-    rows = connection.execute(query.order_by(table.account_id))
-    return {account_id: frozenset([row[1] for row in some]) for account_id, some in groupby(rows, lambda row: row[0])}
+    rows = connection.execute(query.group_by(table.account_id))
+    return {account_id: frozenset(found if is_postgres else json.loads(found)) for account_id, found in rows}
 
 
 def load_all(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:

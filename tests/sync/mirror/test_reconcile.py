@@ -480,6 +480,6 @@ async def test_old_ends(store):
         )
         await store.announce(end)
 
-    await CompletenessChecker(store).prune(datetime.now(UTC))
+    await CompletenessChecker(store).sweep(datetime.now(UTC))
 
     assert ["1 days ago"] == [left.event_id for left in await store.announced("account", "tax_forms")]
