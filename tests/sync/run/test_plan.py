@@ -37,6 +37,19 @@ def test_workers_are_bounded():
     assert plan(ceiling=500, concurrency=200).workers == 200
 
 
+@pytest.mark.parametrize("share", [0, 0.0, 0.2, 1, None])
+def test_shares_that_can_be_meant(share: float | None):
+    """All may be kept, or removed, at once."""
+    assert plan(max_removed=share).max_removed == share
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_shares_that_cannot_be_meant(share: float):
+    """A share is from 0 to 1."""
+    with pytest.raises(RequestError, match="max_removed"):
+        plan(max_removed=share)
+
+
 def test_repeated_products():
     """A product that is named twice is fetched once, in the order of the first naming."""
     assert plan(products=["shifts", "income", "shifts"]).products == ("shifts", "income")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pinwheel_async import DecodeError, Pinwheel, RequestError, UnconfirmedRemovalError
+from pinwheel_async import DecodeError, Pinwheel, UnconfirmedRemovalError
 from pinwheel_async.sync import MemorySink, MemoryStore, Store, sync
 from pinwheel_async.sync._run import reading
 from pinwheel_async.testing import FakePinwheel, Fault
@@ -232,10 +232,3 @@ async def test_a_long_list_that_is_cut_short(pinwheel: Pinwheel, fake: FakePinwh
 
     assert report.held_back == 1
     assert await stored(store, account_id) == there(fake, account_id)
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-async def test_shares_that_cannot_be_meant(pinwheel: Pinwheel, share: float):
-    """A share is from 0 to 1."""
-    with pytest.raises(RequestError, match="max_removed"):
-        await sync(pinwheel, MemoryStore(), max_removed=share)

@@ -117,6 +117,20 @@ async def test_closing_stores_what_waits():
     await write
 
 
+async def test_closing_stores_more_than_a_group(monkeypatch: pytest.MonkeyPatch):
+    """So it is with more than one group takes."""
+    monkeypatch.setattr("pinwheel_async.sync._sql.group_writer._MAX_GROUP", 2)
+    store = Store()
+    writer = GroupWriter(store)
+    writes = [asyncio.create_task(writer.write(number)) for number in range(5)]
+    await asyncio.sleep(0)
+
+    await writer.close()
+
+    assert store.groups == [[0, 1], [2, 3], [4]]
+    await asyncio.gather(*writes)
+
+
 async def test_a_cancelled_group_leaves_nobody_waiting():
     """If the loop is torn down under the writer, whoever waits is cancelled, too."""
     store = Store()
