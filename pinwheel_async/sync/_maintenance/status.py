@@ -43,7 +43,8 @@ class ProductStatus(Serializable):
     complete: int = 0
     """Accounts whose data was read to its end."""
     reading: int = 0
-    """Accounts of which a reading was begun and not ended: it is under way, or was interrupted."""
+    """Accounts of which a reading was begun and not ended: it is under way, or was interrupted. And those that were
+    read to their end before the tables got columns of a later version of this library: they are read again."""
     missing: int = 0
     """Accounts for which the server answered 404: they do not have the data, or not yet."""
     contradicted: int = 0

@@ -1,5 +1,6 @@
 """Migration: proves that tables and views are this library's own, makes them, or brings them up to date."""
 
+import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -12,10 +13,12 @@ from sqlalchemy.schema import CreateColumn, CreateIndex, CreateSchema, CreateTab
 
 from pinwheel_async.errors import ConfigurationError, SinkError
 from pinwheel_async.sync._sql.database import limit_wait, lock
-from pinwheel_async.sync._sql.tables import ERASURE_KEY, VALUES, VERSION, Tables, tables_of
+from pinwheel_async.sync._sql.tables import CHECKPOINTS, ERASURE_KEY, VALUES, VERSION, Tables, tables_of
 from pinwheel_async.sync._views.definitions import View, named_views
 from pinwheel_async.sync._views.make import drop_views, make_views
 from pinwheel_async.webhooks._inbox.sqlite_schema import APPLICATION_ID
+
+logger = logging.getLogger("pinwheel_async.sync")
 
 Step: TypeAlias = Callable[[Connection], object]
 
@@ -162,6 +165,7 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     for table, name in found.columns:
         _add_column(connection, table, name)
     _fill(connection, [table.c[name] for table, name in found.columns if "member" in table.c[name].info])
+    _read_again(connection, found)
     for index in (*found.indexes, *(index for table in found.tables for index in table.indexes)):
         connection.execute(CreateIndex(index))
     make_views(connection, found.views, found.present_views)
@@ -265,6 +269,30 @@ def _fill(connection: Connection, columns: Sequence[Column[Any]]) -> None:
             ],
         )
         after = rows[-1][table.c.id]
+
+
+def _read_again(connection: Connection, found: Found) -> None:
+    """Let what was read of products be read again whose tables got columns or lines: they are null, or not there.
+
+    Not of accounts: every list brings them again.
+    """
+    if found.version is None:
+        return
+    tables = tables_of(connection)
+    added = {*found.tables, *[table for table, name in found.columns if "attribute" in table.c[name].info]}
+    kinds = [kind for kind, stored in tables.stored.items() if kind != "accounts" and added & {*stored.tables}]
+    checkpoints = tables[CHECKPOINTS]
+    is_read = (checkpoints.c.reached == "complete", checkpoints.c["items"] > 0)
+    for kind in kinds:
+        mine = update(checkpoints).where(checkpoints.c.product == kind, *is_read)
+        count = connection.execute(mine.values(reached="reading", cursor=None)).rowcount
+        if count:
+            logger.warning(
+                "the tables of %s got columns: the next sync reads them again for %d accounts",
+                kind,
+                count,
+                extra={"event": "sync_columns_added"},
+            )
 
 
 def _moment(value: Any, member: str) -> datetime | None:

@@ -423,9 +423,9 @@ async def test_window_leaves_the_checkpoint(fake, mirror, handle, store, long):
     assert before == await store.checkpoints([long])
 
 
-@pytest.mark.parametrize("why", ["deleted", "no dates", "no params", "second attempt", "another event"])
-async def test_no_window(fake, mirror, handle, long, why):
-    """Where more may have changed, or the days are not known, or it failed before, everything is read."""
+@pytest.mark.parametrize("why", ["deleted", "no dates", "no params", "second attempt", "another event", "cut"])
+async def test_no_window(fake, mirror, handle, store, long, why):
+    """Where more may have changed, the days are not known, it failed before, or was not read to its end, all is read."""
     event: Any = batch(fake, fake.world.records(long, "paystubs")[:2])
     if why == "deleted":
         event = attrs.evolve(event, deleted=event.added[:1], added=())
@@ -435,6 +435,10 @@ async def test_no_window(fake, mirror, handle, long, why):
         event = attrs.evolve(event, params=None)
     elif why == "another event":
         event = said(PaystubsFullySynced, fake)
+    elif why == "cut":
+        checkpoint = attrs.evolve((await store.checkpoints([long]))[long, "paystubs"], reached="reading")
+        page = Batch(kind="paystubs", account_id=long, items=(), first=False, checkpoint=checkpoint)
+        await store.write(page)
     await handle(mirror, event, attempt=2 if why == "second attempt" else 1)
 
     assert 3 == fake.counts["list_paystubs"]

@@ -175,6 +175,18 @@ async def test_a_list_that_breaks_off_between_two(fake: FakePinwheel, pinwheel: 
     assert (report.ok, report.lists_held_back, fake.counts["list_accounts"]) == (True, 2, 6)
 
 
+@pytest.mark.parametrize(("max_removed", "held_back"), [(0.4, 1), (0.5, 0)])
+async def test_the_share_of_accounts_that_may_be_missing(
+    fake: FakePinwheel, pinwheel: Pinwheel, store: Stores, max_removed: float, held_back: int
+):
+    """A list that lacks no more than the share that is set is believed at once."""
+    fake.script(listing(fake), listing(fake, *range(6)), listing(fake, *range(6)), operation="list_accounts")
+
+    reports = [await sync(pinwheel, store(), products=PRODUCTS, max_removed=max_removed) for _ in range(2)]
+
+    assert [0, held_back] == [report.held_back for report in reports]
+
+
 async def test_every_list_may_be_believed(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
     """Where all may be removed at once no list of accounts is doubted."""
     fake.script(listing(fake), *[ODD["few, without meta"](fake)] * 2, operation="list_accounts")

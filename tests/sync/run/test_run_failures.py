@@ -287,9 +287,10 @@ async def test_an_account_that_cannot_be_read(fake: FakePinwheel, pinwheel: Pinw
     assert list(await kept(store())) == [(fake.world.account_id(1), "accounts")]
 
 
-async def test_an_account_whose_id_cannot_be_read(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
+@pytest.mark.parametrize("odd", [{"id": {"odd": 1}}, {"id": "", "connected": "perhaps"}])
+async def test_an_account_whose_id_cannot_be_read(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores, odd: Any):
     """An account of the list of which not even the id can be read is one failure without a name."""
-    fake.script(Fault(json=listed(fake, id={"odd": 1})), operation="list_accounts")
+    fake.script(Fault(json=listed(fake, **odd)), operation="list_accounts")
 
     report = await sync(pinwheel, store(), products=["income"])
 

@@ -194,6 +194,38 @@ async def test_added_moments_are_filled(
     assert ["new"] * 12 == [change.change async for change in changes(database) if change.kind == "accounts"]
 
 
+@pytest.mark.parametrize(
+    "statement", ["ALTER TABLE paystubs DROP COLUMN net_pay_amount", "DROP TABLE paystub_earnings"]
+)
+async def test_added_columns_and_lines_are_filled(
+    fake: FakePinwheel, pinwheel: Pinwheel, database: str, engine: AsyncEngine, statement: str
+):
+    """What was read before there was a column, or a table of lines, is read again by the next sync, and by no other."""
+    await sync(pinwheel, SqlSink(database), products=["income", "paystubs"])
+    tables = [METADATA.tables[name] for name in ("paystubs", "paystub_earnings")]
+    queries = [select(table).order_by(*table.primary_key) for table in tables]
+    before = [await read(engine, query) for query in queries]
+    with_paystubs = len({row.account_id for row in before[0]})
+    drop = [f"DROP VIEW {name}" for name in ("paystub_details", "monthly_income")]
+    await execute(engine, *drop, statement)
+
+    await open_and_close(database)
+    found = await status(database)
+    fake.clear_records()
+    await sync(pinwheel, SqlSink(database))
+
+    assert (found.ok, found.products["income"].reading, found.products["paystubs"].reading) == (False, 0, with_paystubs)
+    assert {"list_accounts": 1, "list_paystubs": with_paystubs} == fake.counts
+    assert (await status(database)).ok
+    assert [list(map(_without_times, rows)) for rows in before] == [
+        list(map(_without_times, await read(engine, query))) for query in queries
+    ]
+
+
+def _without_times(row: Any) -> Any:
+    return {name: value for name, value in row._mapping.items() if name != "changed_at"}
+
+
 async def test_opening_waits_for_nobody(database: str, engine: AsyncEngine):
     """Where nothing is missing, a sink opens while somebody else's transaction goes on, whatever that has locked."""
     await open_and_close(database)
