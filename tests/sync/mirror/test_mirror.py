@@ -425,7 +425,7 @@ async def test_window_leaves_the_checkpoint(fake, mirror, handle, store, long):
 
 @pytest.mark.parametrize("why", ["deleted", "no dates", "no params", "second attempt", "another event", "cut"])
 async def test_no_window(fake, mirror, handle, store, long, why):
-    """Where more may have changed, the days are not known, it failed before, or was not read to its end, all is read."""
+    """Where more may have changed, the days are not known, or it failed or was cut before, everything is read."""
     event: Any = batch(fake, fake.world.records(long, "paystubs")[:2])
     if why == "deleted":
         event = attrs.evolve(event, deleted=event.added[:1], added=())

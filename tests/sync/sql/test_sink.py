@@ -19,7 +19,7 @@ from pinwheel_async._core.model import Model
 from pinwheel_async.models import Document, Income, Paystub, Shift, Tax, TaxFormSummary
 from pinwheel_async.sync import METADATA, Batch, MemorySink, SqlSink, sync
 from pinwheel_async.sync._sql.database import spot_of
-from pinwheel_async.sync._sql.tables import STORED
+from pinwheel_async.sync._sql.tables import NO_ACCOUNT, STORED
 from pinwheel_async.testing import FakePinwheel
 from pinwheel_async.webhooks import SqliteInbox
 
@@ -111,13 +111,18 @@ async def test_objects_inside_are_json(fake: FakePinwheel, pinwheel: Pinwheel, d
 
 
 async def test_running_twice_changes_nothing(pinwheel: Pinwheel, database: str, engine: AsyncEngine):
-    """A second sync of the same data leaves every row as it is."""
+    """A second sync of the same data leaves every row as it is, but for the one that says when accounts were listed."""
+
+    async def found() -> list[list[Any]]:
+        all_rows = [await rows(engine, table) for table in METADATA.sorted_tables]
+        return [[row for row in some if row[:2] != (NO_ACCOUNT, "accounts")] for some in all_rows]
+
     await sync(pinwheel, SqlSink(database))
-    before = [await rows(engine, table) for table in METADATA.sorted_tables]
+    before = await found()
 
     await sync(pinwheel, SqlSink(database))
 
-    assert before == [await rows(engine, table) for table in METADATA.sorted_tables]
+    assert before == await found()
 
 
 async def test_changes_arrive(fake: FakePinwheel, pinwheel: Pinwheel, database: str, engine: AsyncEngine):
