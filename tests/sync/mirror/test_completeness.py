@@ -1,7 +1,7 @@
 """Completeness check: what an event announces, and how that compares with what is stored."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -136,6 +136,15 @@ def test_batch():
         deleted=("gone",),
         final=True,
     )
+
+
+@pytest.mark.parametrize("empty", [None, Changed(id=cast("Any", None))])
+def test_nulls_among_the_ids(empty: Any):
+    """What has no id names no object; the others count."""
+    found = announced(make_event(PaystubsAdded, added=(empty, Changed(id="a")), deleted=(empty,)))
+
+    assert found is not None
+    assert (("a",), ()) == (found.added, found.deleted)
 
 
 @pytest.mark.parametrize(("status", "final"), [("in_progress", False), ("complete", True), (None, True)])
