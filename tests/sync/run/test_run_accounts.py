@@ -140,6 +140,16 @@ async def test_a_list_of_accounts_that_is_odd_once(fake: FakePinwheel, pinwheel:
     assert (report.products["income"].complete, report.products["income"].unchanged) == (12, 0)
 
 
+async def test_an_empty_list_where_there_were_few(pinwheel: Pinwheel, fake: FakePinwheel, store: Stores):
+    """A list of no accounts is doubted, however few are stored."""
+    three = listing(fake, *range(3, 12))
+    fake.script(three, ODD["none"](fake), three, operation="list_accounts")
+
+    reports = [await sync(pinwheel, store(), products=PRODUCTS) for _ in range(2)]
+
+    assert [(3, 0), (3, 1)] == [(report.accounts, report.held_back) for report in reports]
+
+
 async def test_a_first_list_of_accounts_that_is_odd(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
     """So it is where nothing is stored."""
     fake.script(ODD["few, without meta"](fake), operation="list_accounts")

@@ -191,6 +191,26 @@ async def test_a_first_reading_of_nothing(fake: FakePinwheel, pinwheel: Pinwheel
     assert (report.ok, report.held_back) == (True, 0)
 
 
+async def test_a_long_list_whose_first_page_is_odd(
+    pinwheel: Pinwheel, fake: FakePinwheel, monkeypatch: pytest.MonkeyPatch
+):
+    """A contradiction on any page makes the whole reading doubtful, also if those after it are well."""
+    monkeypatch.setattr(reading, "PAGE_LIMIT", 5)
+    account_id = fake.world.account_id(0)
+    page = await pinwheel.paystubs.list(account_id, limit=5)
+    fake.clear_records()
+    fake.script(
+        answer(some(fake, account_id, 4), count=5, next_cursor=page.next_cursor),
+        answer(some(fake, account_id, 10)[5:]),
+        operation="list_paystubs",
+    )
+
+    report = await sync(pinwheel, store := MemoryStore(), accounts=[account_id], products=PRODUCTS)
+
+    assert (report.ok, report.held_back) == (True, 1)
+    assert await stored(store, account_id) == there(fake, account_id)
+
+
 CONTRADICTORY = [odd for odd in ODD if odd not in {"empty", "few"}]
 
 

@@ -248,6 +248,38 @@ async def test_what_an_abandoned_reading_has_not_met(database: str, engine: Asyn
     assert await ids(engine) == ["p", "q"]
 
 
+async def test_an_abandoned_reading_of_more_days(database: str, engine: AsyncEngine):
+    """What a reading that was given up had not met stays if the one that takes its place does not ask for it."""
+    async with opened(database) as sink:
+        await sink.write(page(paystub("old", 1), paystub("p", 5), paystub("q", 6), checkpoint=checkpoint()))
+        await sink.write(page(paystub("p", 5), checkpoint=checkpoint("reading", 1, cursor="given up")))
+        await sink.write(page(paystub("p", 5), checkpoint=checkpoint("complete", 2, from_day=date(2026, 1, 4))))
+
+    assert await ids(engine) == ["old", "p"]
+
+
+async def test_an_abandoned_reading_counts_nothing_twice(database: str, engine: AsyncEngine):
+    """What two readings have not met is one object that vanishes, not two: few are removed without a doubt."""
+    async with opened(database) as sink:
+        await sink.write(page(*map(paystub, "pqrst"), checkpoint=checkpoint()))
+        await sink.write(page(paystub("p"), checkpoint=checkpoint("reading", 1, cursor="given up")))
+        await sink.write(page(paystub("p"), checkpoint=checkpoint("complete", 2, items=1, max_removed=0.0)))
+
+    assert await ids(engine) == ["p"]
+
+
+async def test_a_share_of_what_is_there(database: str, engine: AsyncEngine):
+    """What is marked as deleted does not count when it is asked whether a reading would remove too much."""
+    many = [paystub(f"{number:02}") for number in range(40)]
+    async with opened(database, keep_deleted=True) as sink:
+        await sink.write(page(*many, checkpoint=checkpoint()))
+        await sink.write(page(*many[:10], checkpoint=checkpoint(later=1)))
+        with pytest.raises(UnconfirmedRemovalError):  # six of ten
+            await sink.write(page(*many[:4], checkpoint=checkpoint(later=2, items=4, max_removed=0.2)))
+
+    assert sum(row.deleted_at is None for row in await rows(engine, "paystubs")) == 10
+
+
 async def test_two_sinks_on_one_database(database: str, engine: AsyncEngine):
     """Of sinks that write the same accounts at once nothing fails but what is superseded, and the newest wins."""
     accounts = [f"account-{number}" for number in range(20)]
