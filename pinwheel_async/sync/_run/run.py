@@ -98,6 +98,8 @@ class Run:
         """The list of accounts, since it was begun or begun again."""
         self._failed: set[Unit] = set()
         """What failed in this run: after the list of accounts began again it is not tried again."""
+        self._lists_again = False
+        """Whether the list of accounts began again."""
         self._queue = WorkQueue(plan.workers, extra_workers(sink))
         if plan.dry_run:
             self.counters.planned = Counter()
@@ -262,6 +264,7 @@ class Run:
                 )
                 await self._queue.join()
                 await pause(self._clock)
+            self._lists_again = True
             self.counters.list_restarted()
 
     async def _list_once(self, listing: Listing) -> None:
@@ -405,7 +408,7 @@ class Run:
             contradicted = reading.checkpoint is not None and reading.checkpoint.misses > 0
             # After the list of accounts began again, what this run has read, or tried, comes a second time.
             was_read = reading.checkpoint is not None and reading.checkpoint.begun_at >= self._began
-            if self._plan.accounts is None and (unit in self._failed or (was_read and contradicted)):
+            if self._lists_again and (unit in self._failed or (was_read and contradicted)):
                 continue
             if self._wanted is None and not self._rule.is_due(reading):
                 self._failures.remove(*unit)

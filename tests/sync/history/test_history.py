@@ -81,8 +81,12 @@ STEPS: Sequence[Sequence[Batch[Any]]] = (
     (Batch(kind="accounts", account_id=None, items=(make_account(0, id="account", end_user_id="other"),)),),
     (page(at=3),),
     (page(paystub("b", taxes=(Tax(name=None, category="other", amount=2**62),)), at=4),),
+    (page(paystub("a", net_pay_amount=7), paystub("b"), at=5),),
+    (page(paystub("a"), paystub("b"), at=6),),
+    (page(paystub("a", net_pay_amount=7), paystub("b"), at=7),),
 )
-"""What is written one after another: new objects, changes of one, of its lines, removals, and one that comes back."""
+"""What is written one after another: new objects, changes of one, there and back, of its lines, removals, and one that
+comes back."""
 
 
 @pytest.mark.parametrize("keep_deleted", [False, True])
