@@ -218,9 +218,9 @@ class _Places:
         async def drop(connection: AsyncConnection) -> tuple[int, int]:
             await connection.run_sync(overwrite_removed)
             dropped = await connection.execute(delete(values).where(mine))
-            left = await connection.scalar(select(func.count()).select_from(values).where(mine))
+            left: int = (await connection.execute(select(func.count()).select_from(values).where(mine))).scalar_one()
             await connection.commit()
-            return dropped.rowcount, left or 0
+            return dropped.rowcount, left
 
         dropped, left = await self._copy.connected(_PROBLEM, drop)
         self.removed["values"] += dropped

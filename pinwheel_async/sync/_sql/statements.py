@@ -168,7 +168,7 @@ class TableSql:
             text = f"UPDATE {self._table} SET {column} = {self._placeholder(1)} WHERE {self._in_objects(2)}"
             cursor.execute(text, (value, *self._many_pairs(pairs)))
 
-    def parameter(self, number: int, kind: str = "") -> str:  # noqa: ARG002  # SQLite has no types of parameters
+    def parameter(self, number: int, kind: str) -> str:  # noqa: ARG002  # SQLite has no types of parameters
         """Return how the nth parameter is written, which is of a type that PostgreSQL has to be told."""
         return self._placeholder(number)
 
@@ -242,8 +242,8 @@ class PostgresTableSql(TableSql):
         arrays = [f"{self._placeholder(at)}::{kind}[]" for at, kind in enumerate(self._types, 1)]
         return f"unnest({', '.join(arrays)}) AS given ({', '.join(self._columns)})"
 
-    def parameter(self, number: int, kind: str = "") -> str:
-        return f"{self._placeholder(number)}::{kind}" if kind else self._placeholder(number)
+    def parameter(self, number: int, kind: str) -> str:
+        return f"{self._placeholder(number)}::{kind}"
 
     def given(self, first: int) -> str:
         arrays = f"{self._placeholder(first)}::text[], {self._placeholder(first + 1)}::text[]"

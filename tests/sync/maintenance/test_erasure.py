@@ -1,6 +1,7 @@
 """Erasure: what was removed does not come back, whatever runs, until it is lifted."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -188,7 +189,9 @@ async def test_everywhere_at_once(pinwheel: Pinwheel, fake: FakePinwheel, databa
     known = await readiness._store.read(gone)
     erased = (await status(database)).erased
 
+    threads = {*threading.enumerate()}
     lifted = [await lift_erasure(database, account_id=gone, inbox=inbox) for _ in range(2)]
+    assert {*threading.enumerate()} <= threads  # nothing that it opened is left open
     await sync(pinwheel, SqlSink(database))
     await readiness._store.record(make_event(AccountAdded, account_id=gone))
     again = await using(SqlSink(database), lambda sink: sink.remains(gone))

@@ -10,12 +10,13 @@ from typing import Any
 
 import attrs
 import pytest
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from pinwheel_async import ConfigurationError, Pinwheel, RequestError, SinkError
 from pinwheel_async._core.converter import encode
 from pinwheel_async.events import AccountAdded, PaystubsAdded
-from pinwheel_async.sync import Announcement, MemorySink, SqlSink, purge, sync
+from pinwheel_async.sync import Announcement, MemorySink, SqlSink, purge, status, sync
 from pinwheel_async.sync._maintenance import open_copy as _export_reading
 from pinwheel_async.testing import FakePinwheel, Fault, make_event
 from pinwheel_async.webhooks import Delivery, MemoryInbox, Readiness, SqliteInbox
@@ -316,6 +317,32 @@ async def test_an_engine_of_your_own(pinwheel: Pinwheel, database: str, id_of: I
         assert await connection.exec_driver_sql("SELECT 1")
     await engine.dispose()
     assert erasure.removed["accounts"] == 1
+
+
+async def test_an_engine_that_overwrites_nothing(pinwheel: Pinwheel, url: str, tmp_path: Path, id_of: Ids):
+    """What is removed is overwritten also where SQLite, or an engine of your own, does not do that by itself."""
+    await sync(pinwheel, SqlSink(url), products=["identity"])
+    await with_sink(url, lambda sink: sink.save(f"mirror:verified:{id_of(GONE)}:shifts", b"x"))
+    engine = create_async_engine(url, hide_parameters=True)
+
+    @sqlalchemy_event.listens_for(engine.sync_engine, "connect")
+    def turn_off(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA secure_delete = OFF")
+
+    await purge(engine, account_id=id_of(GONE))
+    await engine.dispose()
+
+    assert not traces(tmp_path, id_of(GONE))
+    assert traces(tmp_path, id_of(KEPT))
+
+
+async def test_what_was_purged_stays_purged(pinwheel: Pinwheel, database: str):
+    """To purge up to an earlier day brings nothing back that was purged up to a later one."""
+    await sync(pinwheel, SqlSink(database), products=["paystubs"], accounts=[])
+    for month in (3, 1):
+        await purge(database, before=date(2026, month, 1))
+
+    assert (await status(database)).scope.purged_before == date(2026, 3, 1)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"account_id": "a", "end_user_id": "b"}, {"account_id": "a", "before": NOW}])

@@ -391,6 +391,19 @@ async def test_what_is_announced_between_two_readings(fake, mirror, store):
     assert [False, False, True] == [each.ok for each in (first, second, third)]
 
 
+async def test_what_is_counted(fake, mirror, store):
+    """What was read because it changed, and what was read because it lacks something, count together."""
+    await mirror.reconcile()
+    fake.world.touch(fake.world.account_id(1), "income")
+    await store.announce(announced(fake, "event-1", "nowhere"))
+
+    found = await mirror.reconcile(recheck_after=DAY)
+
+    assert (found.fetched, found.ok) == (2, False)
+    assert "failures" not in repr(found)
+    assert "incomplete" not in repr(found)
+
+
 async def test_lists_are_compared_in_batches(pinwheel, fake):
     """However many lists are announced, they are looked up some hundred at a time."""
 

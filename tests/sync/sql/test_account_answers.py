@@ -1,14 +1,16 @@
 """Answers about an account and lists of accounts count by when they were asked for, in whichever order they arrive."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import attrs
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pinwheel_async.sync import Batch, Checkpoint, MemoryStore, SqlSink, as_of, changes
+from pinwheel_async.sync._sql.database import lock
 from pinwheel_async.sync._sql.tables import STORED
 from pinwheel_async.testing import make_account
 
@@ -64,7 +66,9 @@ async def arrive(store: Any, steps: str, account_id: str = "account", began: dat
         else:
             named = [newest] if step[0] == "+" and account_id in await store.account_ids() else []
             await store.write(Batch(kind="accounts", account_id=None, items=(*named, OTHER, THIRD), checkpoint=asked))
-            await store.miss_accounts([account_id] if step[0] == "-" else [], at)
+            before = account_id in await store.account_ids()
+            gone = await store.miss_accounts([account_id] if step[0] == "-" and before else [], at)
+            assert gone == (before and account_id not in await store.account_ids())
 
 
 async def test_what_is_there_in_the_end(database: str, engine: AsyncEngine):
@@ -90,6 +94,32 @@ async def test_the_shortest_form(case: str):
     found: list[Any] = [account for account in cast("Any", store.items("accounts")) if account.id == "account"]
 
     assert found == ([] if expected is None else [attrs.evolve(ANSWERS[expected], id="account")])
+
+
+async def test_a_list_waits_for_pages(postgres: str):
+    """What a list did not name is noted after the pages of accounts that are being written, not beside them."""
+    pages, lists = SqlSink(postgres), SqlSink(postgres)
+    ended: list[str] = []
+    is_held = asyncio.Event()
+
+    def hold(connection: Connection) -> None:
+        lock(connection, {("accounts", "")})
+        is_held.set()
+        connection.exec_driver_sql("SELECT pg_sleep(0.3)")
+        ended.append("page")
+
+    async def end_list() -> None:
+        await is_held.wait()
+        await lists.miss_accounts([], BEGAN)
+        ended.append("list")
+
+    for sink in (pages, lists):
+        await sink.open()
+    await asyncio.gather(pages._run("planted", hold), end_list())
+    for sink in (pages, lists):
+        await sink.close(complete=True)
+
+    assert ended == ["page", "list"]
 
 
 async def test_history_of_what_comes_back(database: str):
