@@ -222,6 +222,9 @@ async def test_what_changed(database: str):
         [("account", "changed")],
         [("a", "removed"), ("c", "removed")],
         [("b", "new")],
+        [("a", "new"), ("b", "changed")],
+        [("a", "changed")],
+        [("a", "changed")],
     ]
     assert [] == await seen(database, token)
 
