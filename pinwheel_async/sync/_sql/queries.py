@@ -283,7 +283,7 @@ def _held(connection: Connection, product: Product, accounts: Sequence[str]) -> 
     query = select(table.account_id, type_coerce(ids, NullType())).where(table.account_id.in_(accounts))
     if "deleted_at" in table:
         query = query.where(table.deleted_at.is_(None))
-    rows = connection.execute(query.group_by(table.account_id))
+    rows: Any = connection.execute(query.group_by(table.account_id))
     return {account_id: frozenset(found if is_postgres else json.loads(found)) for account_id, found in rows}
 
 
