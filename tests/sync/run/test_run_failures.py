@@ -309,6 +309,15 @@ async def test_an_account_that_can_be_read_again(fake: FakePinwheel, pinwheel: P
     assert await kept(store()) == {}
 
 
+async def test_a_nameless_account_that_stays_odd(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
+    """The failure of an account without a name is kept as long as there is one."""
+    fake.script(*[Fault(json=listed(fake, id=17))] * 2, operation="list_accounts")
+    for _ in range(2):
+        await sync(pinwheel, store(), products=["income"])
+
+    assert list(await kept(store())) == [("", "accounts")]
+
+
 async def test_retry_of_an_account(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
     """An account that could not be read is looked up again by a retry."""
     fake.script(Fault(json=listed(fake, connected="perhaps")), operation="list_accounts")
