@@ -91,6 +91,17 @@ _GROUPS = {
             "purge": "Forget deliveries for good; one that was forgotten is taken for new if it comes again.",
         },
     ),
+    "fleet": (
+        "Look at the sync that several processes do together (`sync --fleet`), and stop it.",
+        {
+            "show": "Show the run that is under way, or else the last one, and what all processes did in it.",
+            "watch": """Show the progress of the run that is under way until it is over, and then its report.
+
+            The exit code is 1 if the run was stopped, or something failed.
+            """,
+            "stop": "Let the run that is under way end early in all processes; what was fetched is stored.",
+        },
+    ),
     "webhooks": (
         "Keep the subscription of a receiver as it should be.",
         {

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from attrs import evolve
 
@@ -30,6 +30,7 @@ from pinwheel_async.errors import (
 )
 from pinwheel_async.models.account import Account
 from pinwheel_async.products import Product
+from pinwheel_async.settings import Settings
 from pinwheel_async.sync._page_formats import client_for, extra_workers
 from pinwheel_async.sync._report import Progress
 from pinwheel_async.sync._run.counters import Counters
@@ -53,7 +54,18 @@ _LISTED = re.compile(r"data\[(\d+)\]")
 _PROGRESS_EVERY_S = 1.0
 """Seconds between two reports of progress while nothing is done."""
 
-_Checkpoints = Mapping[tuple[str, Product], Checkpoint]
+_Checkpoints: TypeAlias = Mapping[tuple[str, Product], Checkpoint]
+
+
+class ListedPage(NamedTuple):
+    """A page of the list of accounts, when it is stored."""
+
+    accounts: Mapping[str, Account | None]
+    """By id; null for one that cannot be read."""
+    checkpoints: _Checkpoints
+    cursor: str | None
+    """Where the list goes on; null at its end."""
+
 
 logger = logging.getLogger("pinwheel_async.sync")
 
@@ -159,15 +171,7 @@ class Run:
         if self._store is None:
             return
         plan = self._plan
-        wanted = Scope(
-            products=plan.products if plan.products_given else None,
-            from_pay_date=plan.from_pay_date,
-            from_start_date=plan.from_start_date,
-        )
-        scope = await claim(self._store, self._pinwheel.settings, wanted, keep=not plan.dry_run)
-        if scope.products is None:  # a new copy
-            wanted = evolve(wanted, products=plan.products)
-            scope = await claim(self._store, self._pinwheel.settings, wanted, keep=not plan.dry_run)
+        scope = await claim_plan(self._store, self._pinwheel.settings, plan, keep=not plan.dry_run)
         self._plan = evolve(
             plan,
             products=plan.products if plan.products_given else scope.products or plan.products,
@@ -251,12 +255,27 @@ class Run:
 
     async def _list_once(self) -> None:
         """List the accounts, store them, and enqueue their units, page by page."""
+        began = self._now()
+        seen = SeenIds()
+        async with aclosing(self._listed(None)) as listed:
+            async for page in listed:
+                seen.update(page.accounts)
+                for account_id, account in page.accounts.items():
+                    self.counters.accounts_seen += 1
+                    for reading in self._due(account_id, account, page.checkpoints):
+                        await self._queue.put(partial(self._fetch, reading))
+        if self._lists_whole and self._store is not None and not self._plan.dry_run:
+            missed = await self._missed(self._store, seen)
+            self._count_gone(await self._store.miss_accounts(missed, began))
+
+    async def _listed(self, cursor: str | None) -> AsyncGenerator[ListedPage]:
+        """List the accounts from a cursor on, store them, and yield them page by page."""
         odd: list[DecodeError] = []
         nameless = 0
-        began = asked_at = self._now()
-        self._lists_whole = True
-        seen = SeenIds()
-        source = self._pinwheel.accounts.list(limit=PAGE_LIMIT)
+        asked_at = self._now()
+        if cursor is None:
+            self._lists_whole = True
+        source = self._pinwheel.accounts.list(limit=PAGE_LIMIT, cursor=cursor)
         async with aclosing(pages(source, on_error=odd.append)) as found:
             async for page in found:
                 self.counters.request_planned("accounts")
@@ -268,7 +287,6 @@ class Run:
                 erased = await self._erased([account.id for account in known])
                 known = tuple([account for account in known if account.id not in erased])
                 accounts: dict[str, Account | None] = {account.id: account for account in known}
-                seen.update(accounts)
                 for account_id in await self._fail_odd(odd):
                     # Its products are read all the same: they may have nothing to do with what is odd.
                     if account_id:
@@ -277,16 +295,10 @@ class Run:
                 odd.clear()
                 await self._write(known, asked_at, first=not self._pages_listed, last=not page.next_cursor)
                 self._pages_listed += 1
-                checkpoints = await self._checkpoints([*accounts])
-                for account_id, account in accounts.items():
-                    self.counters.accounts_seen += 1
-                    for reading in self._due(account_id, account, checkpoints):
-                        await self._queue.put(partial(self._fetch, reading))
+                yield ListedPage(accounts, await self._checkpoints([*accounts]), page.next_cursor or None)
                 asked_at = self._now()
-        if not nameless:
+        if cursor is None and not nameless:
             self._failures.remove("", "accounts")
-        if self._lists_whole:
-            await self._find_gone(began, seen)
 
     async def _fail_odd(self, odd: Sequence[DecodeError]) -> list[str | None]:
         """Note accounts that were listed and cannot be read; return their ids, null where not even that can be."""
@@ -297,20 +309,20 @@ class Run:
                 await self._fail_account(account_id, error)
         return [account_id for account_id in ids if account_id not in erased]
 
-    async def _find_gone(self, began: datetime, seen: SeenIds) -> None:
-        """After a whole list of accounts, mark those that neither this one nor the one before named."""
-        if self._store is None or self._plan.dry_run:
-            return
+    async def _missed(self, store: Store, seen: SeenIds) -> list[str]:
+        """Return the accounts that are stored and that a whole list did not name."""
         missed: list[str] = []
         after = ""
-        while ids := await self._store.account_ids(after):
+        while ids := await store.account_ids(after):
             missed += [account_id for account_id in ids if account_id not in seen]
             after = ids[-1]
-        self.counters.gone = await self._store.miss_accounts(missed, began)
-        if self.counters.gone:
-            logger.warning(
-                "%d accounts are not listed any more", self.counters.gone, extra={"event": "sync_accounts_gone"}
-            )
+        return missed
+
+    def _count_gone(self, gone: int) -> None:
+        """Count accounts that neither this whole list nor the one before named."""
+        self.counters.gone = gone
+        if gone:
+            logger.warning("%d accounts are not listed any more", gone, extra={"event": "sync_accounts_gone"})
 
     async def _enqueue_ids(self, ids: Sequence[str]) -> None:
         """Enqueue accounts that are given by id, those left out that were erased."""
@@ -464,6 +476,23 @@ class Run:
     async def _save_failures(self) -> None:
         if not self._plan.dry_run:
             await self._failures.save()
+
+
+async def claim_plan(store: Store, settings: Settings, plan: Plan, *, keep: bool) -> Scope:
+    """Find out what a store holds, and note what a plan wants of it as far as nothing is noted.
+
+    Raises:
+        ConfigurationError: It holds something else than what is asked for.
+    """
+    wanted = Scope(
+        products=plan.products if plan.products_given else None,
+        from_pay_date=plan.from_pay_date,
+        from_start_date=plan.from_start_date,
+    )
+    scope = await claim(store, settings, wanted, keep=keep)
+    if scope.products is None:  # a new copy
+        scope = await claim(store, settings, evolve(wanted, products=plan.products), keep=keep)
+    return scope
 
 
 class _StopError(Exception):

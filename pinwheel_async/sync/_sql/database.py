@@ -136,14 +136,15 @@ def tables_at(place: URL | AsyncEngine, schema: str | None, prefix: str) -> Tabl
             "the engine must come without its schema_translate_map, which not all statements would follow:"
             " give the schema by its name, as schema"
         )
-    if schema is not None and _backend(place) == "sqlite":
+    if schema is not None and backend(place) == "sqlite":
         raise ConfigurationError(
             "schema must be left out: SQLite has none; give the copy a file of its own, or a prefix"
         )
     return tables_named(schema, prefix)
 
 
-def _backend(place: URL | AsyncEngine) -> str:
+def backend(place: URL | AsyncEngine) -> str:
+    """Return which kind of database is at a place."""
     return place.dialect.name if isinstance(place, AsyncEngine) else place.get_backend_name()
 
 

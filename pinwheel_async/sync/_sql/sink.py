@@ -36,6 +36,7 @@ from pinwheel_async.sync._sql import queries
 from pinwheel_async.sync._sql.database import (
     Database,
     address,
+    backend,
     connect,
     cursor_of,
     failure_of,
@@ -312,13 +313,7 @@ class SqlSink:
     async def miss_accounts(self, account_ids: Sequence[str], at: datetime) -> int:
         """Note that a whole list did not name some accounts; mark those that the one before did not name either."""
         problem = "the database did not mark accounts"
-
-        def note_gone(connection: Connection, gone: Sequence[str]) -> None:
-            self._writer.note_gone(cursor_of(connection), gone)
-
-        return await self._run(
-            problem, lambda connection: queries.miss_accounts(connection, account_ids, at, note_gone)
-        )
+        return await self._run(problem, lambda connection: self._miss_accounts(connection, account_ids, at))
 
     async def failures(self) -> Sequence[FailedProduct]:
         """Return what failed and was not read since, by account and product."""
@@ -411,6 +406,16 @@ class SqlSink:
         """
         problem = "the database did not remove what is old"
         return await self._run(problem, lambda connection: queries.purge_before(connection, day), limited=False)
+
+    @property
+    def _is_on_postgres(self) -> bool:
+        return backend(self._place) == "postgresql"
+
+    def _miss_accounts(self, connection: Connection, account_ids: Sequence[str], at: datetime) -> int:
+        def note_gone(connection: Connection, gone: Sequence[str]) -> None:
+            self._writer.note_gone(cursor_of(connection), gone)
+
+        return queries.miss_accounts(connection, account_ids, at, note_gone)
 
     def _connect(self) -> Database:
         if self._database is not None:
