@@ -37,6 +37,7 @@ async def sync(
     fleet: bool = False,
     concurrency: int | None = None,
     requests_per_s: float | None = None,
+    pace: str | None = None,
     report: Path | None = None,
     json: Json = False,
     names: TableNames | None = None,
@@ -81,6 +82,9 @@ async def sync(
         Most products of accounts fetched at once; others may wait to be stored.
     requests_per_s:
         Most requests begun per second, on average.
+    pace:
+        URL of a PostgreSQL database: all processes that name it keep --requests-per-s together, and those of other
+        programs with a SharedPace there. Keep its password out of it, too.
     report:
         File to write the report to, as JSON; replaced when the run is over, whatever ended it.
     """
@@ -98,7 +102,7 @@ async def sync(
         # A second process writes only where a core is free.
         writer_process=not raw and os.name == "posix" and (os.cpu_count() or 1) > 1,
     )
-    client = (connection or Connection()).open(requests_per_s=requests_per_s)
+    client = (connection or Connection()).open(requests_per_s=requests_per_s, pace=pace)
 
     def keep(made: SyncReport) -> None:
         if write is not None:

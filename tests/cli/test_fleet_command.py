@@ -1,5 +1,6 @@
 """`sync --fleet` and the commands `fleet` as processes of their own."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from pinwheel_async.testing import FakePinwheel, Fault
@@ -52,6 +54,31 @@ def test_signal(run: Run, fake: FakePinwheel, postgres: str, environment: dict[s
     assert run("fleet", "stop", "--database", postgres).stdout == "the run is being stopped\n"
     assert run("fleet", "watch", "--database", postgres).returncode == 1
     assert json.loads(run("fleet", "show", "--database", postgres, "--json").stdout)["state"] == "stopped"
+
+
+async def test_pace(run: Run, fake: FakePinwheel, postgres: str):
+    """`sync --pace` keeps its rate in the database that is named."""
+    place = ("--database", "copy.db", "--products", "income", "--base-url", fake.base_url)
+
+    done = await asyncio.to_thread(run, "sync", *place, "--pace", postgres, "--requests-per-s", "200")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    connection = await asyncpg.connect(postgres)
+    assert await connection.fetchval("SELECT per_s FROM pinwheel_rates") == 200
+    await connection.close()
+
+
+def test_pace_without_a_rate(run: Run, fake: FakePinwheel):
+    """`sync --pace` needs a rate, and a URL of PostgreSQL, which it does not show."""
+    place = ("--database", "copy.db", "--base-url", fake.base_url)
+
+    done = run("sync", *place, "--pace", "postgresql://db/copy")
+    other = run("sync", *place, "--pace", "planted", "--requests-per-s", "1")
+
+    assert (done.returncode, other.returncode) == (2, 2)
+    assert "goes with --requests-per-s" in done.stderr
+    assert "must be like postgresql://" in other.stderr
+    assert "planted" not in other.stderr
 
 
 @pytest.mark.parametrize(
