@@ -60,6 +60,10 @@ _COMMANDS = {
 
     Running handlers finish, the rest stays in the inbox, and the exit code is 0.
     """,
+    "migrate": """Make the tables of a copy, and of an inbox in PostgreSQL, or bring them up to date.
+
+    For roles that may do that, before programs start whose role may not (`migrate=False`), or as a step of a deploy.
+    """,
     "deploy": """Print files for Docker Compose, Kubernetes or systemd: receivers, workers and a nightly sync.
 
     They are to begin from: comments say what is yours.

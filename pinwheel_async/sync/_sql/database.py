@@ -49,8 +49,9 @@ _PARALLEL = 3
 _GOODBYE_S = 2.0
 """Seconds for PostgreSQL to end a connection that is closed, which takes milliseconds where the network still works."""
 
-_LOCK_S = 10
-"""Seconds to wait on PostgreSQL before tables are changed: behind what waits for a table, everybody else waits, too."""
+_LOCK_S = 2
+"""Seconds to wait at once on PostgreSQL before tables are changed: behind what waits for a table, everybody else waits,
+too."""
 
 _EVERYTHING = "pinwheel_async"
 """Begins the name of every lock; schema and prefix of the copy follow, and that is the lock of everything in it."""

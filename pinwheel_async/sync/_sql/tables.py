@@ -231,6 +231,7 @@ VERSION = Table(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("made", Plain, nullable=False),
+    Column("oldest", Integer, comment="Oldest version of the library's own that may use them; null for their own"),
 )
 """One row: the version of the tables, and the names of all tables, indexes and views that this library made, each with
 the version of its definition, 0 for all but views; others are not touched."""

@@ -524,11 +524,11 @@ async def test_what_is_old_goes(database: str, engine: AsyncEngine):
 
 
 async def test_a_newer_database_is_refused(database: str, engine: AsyncEngine):
-    """Tables of a newer version than this library are left alone."""
+    """Tables that say that they are for newer versions than this library only are left alone."""
     async with opened(database):
         pass
     async with engine.begin() as connection:
-        await connection.exec_driver_sql("UPDATE pinwheel_schema SET version = 99")
+        await connection.exec_driver_sql("UPDATE pinwheel_schema SET version = 99, oldest = 2")
 
     with pytest.raises(SinkError, match="its tables are of version 99, and this library knows 1"):
         await SqlSink(database).open()
