@@ -51,7 +51,7 @@ _WIRE = (
     "docs/pages/",
 )
 _HEADERS = (*_WIRE, "_http/prepare.py")
-_SQL = ("sync/_sql/", "sync/_history/", "sync/_maintenance/", "sync/_files/", "sync/_views/")
+_SQL = ("sync/_sql/", "sync/_fleet/", "sync/_history/", "sync/_maintenance/", "sync/_files/", "sync/_views/")
 
 ONLY_IN = {
     "aiohttp": _WIRE,

@@ -426,7 +426,7 @@ class HttpCaller(Unpicklable):
         if pace.paused_until > before:
             opened.pause_causes[ALL] = cause
             if pace.shared is not None:
-                pace.shared.pause(pace.paused_s(now))
+                pace.shared.push_back(pace.paused_s(now), sent_s=now - began)
         if beyond:
             opened.pause_causes[request.endpoint] = cause
         if is_notable:

@@ -51,8 +51,14 @@ class SharedRate(Protocol):
         """Return the seconds until the next moment; 0 while none is known."""
         ...
 
-    def pause(self, seconds: float) -> None:
-        """Let all clients wait."""
+    def push_back(self, pause_s: float, *, sent_s: float) -> None:
+        """Let all clients wait, and be slower after that.
+
+        Args:
+            pause_s: Seconds to wait.
+            sent_s: Seconds since the request was sent that was answered so. What was sent before the last time that all
+                became slower says nothing new.
+        """
         ...
 
 

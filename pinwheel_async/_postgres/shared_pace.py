@@ -27,6 +27,10 @@ ANSWER_S = 5.0
 MAX_BACKOFF_S = 5.0
 """Most seconds between two attempts to reach a database that is away; the first is tried after a hundredth."""
 
+RECOVERY_S = 60.0
+"""Seconds in which the rate rises from nothing to what was asked for, once pauses are over: the usual window of a
+limit, so that what is too much is tried no more than a few times in it."""
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
     name text PRIMARY KEY,
@@ -35,6 +39,23 @@ CREATE TABLE IF NOT EXISTS {table} (
     paused_until timestamptz NOT NULL DEFAULT '-infinity'
 )
 """
+
+_COLUMNS = """
+ALTER TABLE {table} ADD COLUMN IF NOT EXISTS slowed_to float8, ADD COLUMN IF NOT EXISTS slowed_at timestamptz
+"""
+"""What the rate was last halved to, and when; null if it never was. Beside the columns of version 0.1.0, which goes on
+with such a table, at the rate of before."""
+
+_HAS_COLUMNS = """
+SELECT EXISTS (
+    SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'slowed_at' AND NOT attisdropped
+)
+"""
+
+_RATE = f"""CASE WHEN slowed_at IS NULL THEN per_s ELSE least(per_s, slowed_to + per_s / {RECOVERY_S} * greatest(
+    0, extract(epoch FROM clock_timestamp() - greatest(slowed_at, paused_until))
+)::float8) END"""
+"""The rate of now. It follows from when it was halved, so that nobody has to raise it."""
 
 _REGISTER = """
 INSERT INTO {table} AS rate (name, per_s) VALUES ($1, $2)
@@ -47,13 +68,23 @@ INSERT INTO {table} (name, per_s) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
 
 _TAKE = """
 UPDATE {table}
-SET next_at = greatest(next_at, paused_until, clock_timestamp()) + make_interval(secs => $2 / per_s)
+SET next_at = greatest(next_at, paused_until, clock_timestamp()) + make_interval(secs => $2 / ({rate}))
 WHERE name = $1
-RETURNING per_s, extract(epoch FROM next_at - clock_timestamp())::float8 - $2 / per_s AS begins_in_s
+RETURNING per_s AS most_per_s, {rate} AS per_s,
+    extract(epoch FROM next_at - clock_timestamp())::float8 - $2 / ({rate}) AS begins_in_s
 """
 
-_PAUSE = """
-UPDATE {table} SET paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2)) WHERE name = $1
+_IS_NEWS = f"""(
+    slowed_at IS NULL OR clock_timestamp() - make_interval(secs => $3) > slowed_at + interval '{2 * SLICE_S} s'
+)"""
+"""Whether a request was sent after the rate was halved, and after that was known to all; others say nothing new."""
+
+_PUSH_BACK = """
+UPDATE {table} SET
+    paused_until = greatest(paused_until, clock_timestamp() + make_interval(secs => $2)),
+    slowed_to = CASE WHEN {is_news} THEN greatest(least(1, per_s), ({rate}) / 2) ELSE slowed_to END,
+    slowed_at = CASE WHEN {is_news} THEN clock_timestamp() ELSE slowed_at END
+WHERE name = $1
 """
 
 _PERMANENT: tuple[Any, ...] = (
@@ -75,7 +106,8 @@ class SharedPace(Unpicklable):
 
     Together they send no more than *requests_per_s*, whoever comes, goes or dies, and a client that is alone has all of
     it. What one of them is asked to wait for by a 429, or a 503 with `Retry-After`, all of them wait for; what they
-    have taken of the rate before, a twentieth of a second each, is still sent.
+    have taken of the rate before, a twentieth of a second each, is still sent. After that the rate is half of what it
+    was, and rises again, by all of it in a minute.
 
     While the database is away, calls wait: in `background()` as long as it takes, others until their *timeout_s*.
 
@@ -109,7 +141,7 @@ class SharedPace(Unpicklable):
         self._per_s = float(requests_per_s)
         self._name = name
         table = '"pinwheel_rates"' if schema is None else '"{}"."pinwheel_rates"'.format(schema.replace('"', '""'))
-        self._sql = {key: text.format(table=table) for key, text in _STATEMENTS.items()}
+        self._sql = {key: text.format(table=table, rate=_RATE, is_news=_IS_NEWS) for key, text in _STATEMENTS.items()}
         self._table = table
         self._connection: Connection | None = None
         self._clock = Clock()
@@ -117,6 +149,7 @@ class SharedPace(Unpicklable):
         self._moments: deque[float] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._has_registered = False
+        self._most_per_s = self._per_s
         self._using = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._taking: asyncio.Task[None] | None = None
@@ -153,8 +186,8 @@ class SharedPace(Unpicklable):
         except _PERMANENT as error:
             await self.close()
             raise ConfigurationError(
-                "the database of the shared pace refuses; is it there, and may the role use or make the table"
-                f" pinwheel_rates? {type(error).__name__}"
+                "the database of the shared pace refuses; is it there, and may the role use the table"
+                f" pinwheel_rates, and make it, or add to one of an earlier version? {type(error).__name__}"
             ) from None
         except Exception as error:  # noqa: BLE001  # whatever it is: the first request tries again, and says so
             logger.info("the shared pace is not reached yet: %s", type(error).__name__)
@@ -189,10 +222,15 @@ class SharedPace(Unpicklable):
         """Return the seconds until the next moment; 0 while none is known."""
         return max(0.0, self._moments[0] - now) if self._moments else 0.0
 
-    def pause(self, seconds: float) -> None:
-        """Let all clients wait, as far as they have taken nothing yet."""
+    def push_back(self, pause_s: float, *, sent_s: float) -> None:
+        """Let all clients wait, as far as they have taken nothing yet, and halve their rate.
+
+        Args:
+            pause_s: Seconds to wait.
+            sent_s: Seconds since the request was sent that was answered so.
+        """
         if self._granted is not None:
-            self._start(self._pause(seconds))
+            self._start(self._push_back(pause_s, sent_s))
 
     def _start(self, work: Any) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name="pinwheel shared pace")
@@ -226,17 +264,17 @@ class SharedPace(Unpicklable):
                     backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
             # From when the answer came, so that no moment is earlier here than by the clock of the database.
             begins = self._clock.monotonic() + row["begins_in_s"]
-            self.interval_s = 1 / row["per_s"]
+            self.interval_s, self._most_per_s = 1 / row["per_s"], row["most_per_s"]
             self._moments.extend([begins + number * self.interval_s for number in range(count)])
         finally:
             self._taking = None
         if self._granted is not None:
             self._granted()
 
-    async def _pause(self, seconds: float) -> None:
+    async def _push_back(self, pause_s: float, sent_s: float) -> None:
         try:
             async with self._using, time_limit(ANSWER_S):
-                await (await self._connected()).execute(self._sql["pause"], self._name, seconds)
+                await (await self._connected()).execute(self._sql["push_back"], self._name, pause_s, sent_s)
         except Exception as error:  # noqa: BLE001  # this client waits all the same, and the others are told by the API
             logger.info("a pause could not be shared: %s", type(error).__name__)
             await self._disconnect()
@@ -247,10 +285,12 @@ class SharedPace(Unpicklable):
             connection = await connect(self._address, self._arguments)
             try:
                 # A role that may not make tables can use one that is there.
-                if await connection.fetchval("SELECT to_regclass($1)", self._table) is None:
+                if not await connection.fetchval(_HAS_COLUMNS, self._table):
                     async with connection.transaction():
+                        await connection.execute("SET LOCAL lock_timeout = '2s'")
                         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('pinwheel_rates'))")
                         await connection.execute(self._sql["table"])
+                        await connection.execute(self._sql["columns"])
                 await self._register(connection)
                 # A crash may take back the last moments that were given away, which is a burst of one slice.
                 await connection.execute("SET synchronous_commit = off")
@@ -262,7 +302,7 @@ class SharedPace(Unpicklable):
 
     async def _register(self, connection: Connection) -> None:
         """Say the rate once, and later only make a row that is gone: who reconnects may know an older rate."""
-        statement, per_s = ("restore", 1 / self.interval_s) if self._has_registered else ("register", self._per_s)
+        statement, per_s = ("restore", self._most_per_s) if self._has_registered else ("register", self._per_s)
         await connection.execute(self._sql[statement], self._name, per_s)
         self._has_registered = True
 
@@ -275,4 +315,11 @@ class SharedPace(Unpicklable):
                 connection.terminate()
 
 
-_STATEMENTS = {"table": _TABLE, "register": _REGISTER, "restore": _RESTORE, "take": _TAKE, "pause": _PAUSE}
+_STATEMENTS = {
+    "table": _TABLE,
+    "columns": _COLUMNS,
+    "register": _REGISTER,
+    "restore": _RESTORE,
+    "take": _TAKE,
+    "push_back": _PUSH_BACK,
+}

@@ -62,6 +62,10 @@ _COMMANDS = {
 
     Running handlers finish, the rest stays in the inbox, and the exit code is 0.
     """,
+    "migrate": """Make the tables of a copy, and of an inbox in PostgreSQL, or bring them up to date.
+
+    For roles that may do that, before programs start whose role may not (`migrate=False`), or as a step of a deploy.
+    """,
     "deploy": """Print files for Docker Compose, Kubernetes or systemd: receivers, workers and a nightly sync.
 
     They are to begin from: comments say what is yours.
@@ -96,6 +100,17 @@ _GROUPS = {
             """,
             "readings": "List who has read stored bodies, the latest first.",
             "purge": "Forget deliveries for good; one that was forgotten is taken for new if it comes again.",
+        },
+    ),
+    "fleet": (
+        "Look at the sync that several processes do together (`sync --fleet`), and stop it.",
+        {
+            "show": "Show the run that is under way, or else the last one, and what all processes did in it.",
+            "watch": """Show the progress of the run that is under way until it is over, and then its report.
+
+            The exit code is 1 if the run was stopped, or something failed.
+            """,
+            "stop": "Let the run that is under way end early in all processes; what was fetched is stored.",
         },
     ),
     "webhooks": (

@@ -19,6 +19,7 @@ from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.settings import Environment
 
 if TYPE_CHECKING:
+    from pinwheel_async import SharedPace
     from pinwheel_async.webhooks import PostgresInbox, Router, SqliteInbox
 
 KEY_VARIABLE = "PINWHEEL_INBOX_KEY"
@@ -64,8 +65,18 @@ class Connection:
     client_certificate: Path | None = None
     client_key: Path | None = None
 
-    def open(self, *, requests_per_s: float | None = None) -> Pinwheel:
-        """Make the client; the secret comes from the variable `PINWHEEL_API_SECRET`."""
+    def open(self, *, requests_per_s: float | None = None, pace: str | None = None) -> Pinwheel:
+        """Make the client; the secret comes from the variable `PINWHEEL_API_SECRET`.
+
+        Args:
+            requests_per_s: Most requests begun per second.
+            pace: URL of the database with which others keep that rate together.
+
+        Raises:
+            ConfigurationError: Options that do not go together, or cannot work.
+        """
+        if pace is not None and requests_per_s is None:
+            raise ConfigurationError("--pace goes with --requests-per-s, the rate of all processes together")
         certificate, key = self.client_certificate, self.client_key
         if key is not None and certificate is None:
             raise ConfigurationError("--client-key goes with --client-certificate")
@@ -76,8 +87,15 @@ class Connection:
             proxy=self.proxy,
             ssl=self.ca_file,
             client_certificate=certificate if certificate is None or key is None else (certificate, key),
-            requests_per_s=requests_per_s,
+            requests_per_s=requests_per_s if pace is None else None,
+            pace=None if pace is None or requests_per_s is None else _shared_pace(pace, requests_per_s),
         )
+
+
+def _shared_pace(url: str, requests_per_s: float) -> "SharedPace":
+    from pinwheel_async import SharedPace  # noqa: PLC0415  # brings asyncpg, which most commands do without
+
+    return SharedPace(url, requests_per_s=requests_per_s)
 
 
 @Parameter(name="*")

@@ -4,6 +4,7 @@ import os
 import sys
 from contextlib import ExitStack
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +14,9 @@ from pinwheel_async.cli._options import Connection, Json, TableNames, database_u
 from pinwheel_async.cli._render import print_plan, print_report, progress_bar
 from pinwheel_async.cli._report_file import report_file
 from pinwheel_async.cli._signals import stopping
+from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.products import PRODUCTS, Product
-from pinwheel_async.sync import SqlSink, sync as run_sync
+from pinwheel_async.sync import Fleet, SqlSink, SyncReport, sync as run_sync
 
 
 async def sync(
@@ -32,8 +34,10 @@ async def sync(
     raw: Annotated[bool | None, Parameter(negative="--no-raw")] = None,
     history: Annotated[bool | None, Parameter(negative="--no-history")] = None,
     change_scope: bool = False,
+    fleet: bool = False,
     concurrency: int | None = None,
     requests_per_s: float | None = None,
+    pace: str | None = None,
     report: Path | None = None,
     json: Json = False,
     names: TableNames | None = None,
@@ -71,52 +75,75 @@ async def sync(
     change_scope:
         Make the database hold what is said here of environment, products, days, deleted and raw objects and history.
         Without it, what differs is an error.
+    fleet:
+        Work together with other processes that say the same, on as many machines as there are: one run, of which each
+        prints the whole report. It needs PostgreSQL.
     concurrency:
         Most products of accounts fetched at once; others may wait to be stored.
     requests_per_s:
         Most requests begun per second, on average.
+    pace:
+        URL of a PostgreSQL database: all processes that name it keep --requests-per-s together, and those of other
+        programs with a SharedPace there. Keep its password out of it, too.
     report:
         File to write the report to, as JSON; replaced when the run is over, whatever ended it.
     """
+    if fleet and (accounts or retry_failed or dry_run):
+        raise ConfigurationError("--fleet goes without --accounts, --retry-failed and --dry-run: one process is enough")
     named = names or TableNames()
-    client = (connection or Connection()).open(requests_per_s=requests_per_s)
+    sink = SqlSink(
+        database_url(database),
+        schema=named.schema,
+        prefix=named.prefix,
+        keep_deleted=keep_deleted,
+        raw=raw,
+        history=history,
+        change_scope=change_scope,
+        # A second process writes only where a core is free.
+        writer_process=not raw and os.name == "posix" and (os.cpu_count() or 1) > 1,
+    )
+    client = (connection or Connection()).open(requests_per_s=requests_per_s, pace=pace)
+
+    def keep(made: SyncReport) -> None:
+        if write is not None:
+            write(made.to_json())
+
     with ExitStack() as stack:
         write = stack.enter_context(report_file(report)) if report else None
         stop = stack.enter_context(stopping())
         async with client as pinwheel:
             with progress_bar(len(products) or len(PRODUCTS)) as show:
-                made = await run_sync(
-                    pinwheel,
-                    SqlSink(
-                        database_url(database),
-                        schema=named.schema,
-                        prefix=named.prefix,
-                        keep_deleted=keep_deleted,
-                        raw=raw,
-                        history=history,
-                        change_scope=change_scope,
-                        # A second process writes only where a core is free.
-                        writer_process=not raw and os.name == "posix" and (os.cpu_count() or 1) > 1,
+                run = partial(
+                    Fleet(pinwheel, sink, concurrency=concurrency).sync
+                    if fleet
+                    else partial(
+                        run_sync,
+                        pinwheel,
+                        sink,
+                        accounts=accounts or None,
+                        concurrency=concurrency,
+                        retry_failed=retry_failed,
+                        dry_run=dry_run,
                     ),
                     products=products or None,
-                    accounts=accounts or None,
-                    concurrency=concurrency,
                     from_pay_date=from_pay_date or since,
                     from_start_date=from_start_date or since,
                     changed_only=changed_only,
-                    retry_failed=retry_failed,
-                    dry_run=dry_run,
                     stop=stop.event,
                     on_progress=show,
-                    on_report=(lambda made: write(made.to_json())) if write else None,
+                    on_report=keep,
                 )
+                made = await run()
     if json:
         print(made.to_json())
     elif dry_run:
         print_plan(made)
     else:
         print_report(made)
-    if made.stopped:
-        print(f"pinwheel-async: {stop}; what was fetched is stored", file=sys.stderr)
+    if made.stopped and stop.signal is not None:
+        others = "; the other processes go on" if fleet else ""
+        print(f"pinwheel-async: {stop}; what was fetched is stored{others}", file=sys.stderr)
         return stop.code
+    if made.stopped:
+        print("pinwheel-async: the run was stopped; what was fetched is stored", file=sys.stderr)
     return 0 if made.ok else 1

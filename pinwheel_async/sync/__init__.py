@@ -35,6 +35,7 @@ from pinwheel_async.sync._sync import sync
 
 if TYPE_CHECKING:
     from pinwheel_async.sync._files.parquet import ParquetSink
+    from pinwheel_async.sync._fleet.fleet import Fleet, FleetRun
     from pinwheel_async.sync._history.read import Change, as_of, changes
     from pinwheel_async.sync._maintenance.export import export
     from pinwheel_async.sync._maintenance.purge import Erasure, lift_erasure, purge
@@ -54,6 +55,8 @@ __all__ = [
     "Completeness",
     "Erasure",
     "FailedProduct",
+    "Fleet",
+    "FleetRun",
     "JsonLinesSink",
     "Kind",
     "MemorySink",
@@ -85,6 +88,8 @@ _LAZY = {
     "METADATA": "pinwheel_async.sync._sql.tables",
     "ParquetSink": "pinwheel_async.sync._files.parquet",
     "SqlSink": "pinwheel_async.sync._sql.sink",
+    "Fleet": "pinwheel_async.sync._fleet.fleet",
+    "FleetRun": "pinwheel_async.sync._fleet.fleet",
     "Change": "pinwheel_async.sync._history.read",
     "as_of": "pinwheel_async.sync._history.read",
     "changes": "pinwheel_async.sync._history.read",

@@ -34,7 +34,10 @@ def test_compose(printed):
     document = yaml.safe_load(printed("compose"))
     services = document["services"]
 
-    assert {"postgres", "receiver", "worker", "sync"} == services.keys()
+    assert {"postgres", "migrate", "receiver", "worker", "sync"} == services.keys()
+    check(services["migrate"]["command"])
+    for name in ("receiver", "worker", "sync"):
+        assert services[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     check(services["worker"]["command"])
     check(services["sync"]["command"])
     assert "PINWHEEL_API_SECRET" in services["sync"]["environment"]

@@ -116,6 +116,106 @@ async def test_pause_of_all(fake, paces):
     assert monotonic() - began >= 1.9
 
 
+async def rate_of(pace):
+    """Return the rate of now."""
+    await pace._take()
+    return round(1 / pace.interval_s, 1)
+
+
+@pytest.fixture
+async def pace(paces):
+    """An open pace of 100 requests per second."""
+    opened = paces(100)
+    await opened.open(Clock(), lambda: None)
+    yield opened
+    await opened.close()
+
+
+async def test_pushback_halves_the_rate(fake, paces):
+    """A pushback to one client halves the rate of all."""
+    async with client(fake, paces(100)) as one, client(fake, paces(100)) as other:
+        fake.script(Fault(status=429), operation="list_accounts")
+        await call(one, 1)
+        while one._caller._shared_rate._tasks:
+            await asyncio.wait(one._caller._shared_rate._tasks)
+
+        assert await rate_of(other._caller._shared_rate) == pytest.approx(50, abs=5)  # it begins to rise again
+
+
+async def test_pushbacks_of_one_moment(pace):
+    """What comes back from before the rate was halved, or from before all knew, halves it no further."""
+    await pace._push_back(60, sent_s=0)
+    await pace._push_back(60, sent_s=0)
+    await pace._push_back(60, sent_s=5)
+
+    assert await rate_of(pace) == 50
+
+
+async def test_later_pushback(pace, sql):
+    """What is sent at half the rate and comes back halves it again."""
+    await pace._push_back(60, sent_s=0)
+    await sql.execute("UPDATE pinwheel_rates SET slowed_at = slowed_at - interval '1 s' WHERE name = $1", pace._name)
+    await pace._push_back(60, sent_s=0)
+
+    assert await rate_of(pace) == 25
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(0, 50), (12, 70), (30, 100), (300, 100)])
+async def test_recovery(pace, sql, seconds, rate):
+    """After the pause the rate rises by all of it in a minute, to what was asked for and no further."""
+    await pace._push_back(0, sent_s=0)
+    await sql.execute(
+        "UPDATE pinwheel_rates SET slowed_at = '-infinity',"
+        " paused_until = clock_timestamp() - make_interval(secs => $1) WHERE name = $2",
+        seconds,
+        pace._name,
+    )
+
+    assert await rate_of(pace) == pytest.approx(rate, abs=3)
+
+
+async def test_least_rate(pace, sql):
+    """However often it is halved, one request per second is sent."""
+    for _ in range(20):
+        await pace._push_back(60, sent_s=0)
+        await sql.execute(
+            "UPDATE pinwheel_rates SET slowed_at = slowed_at - interval '1 s' WHERE name = $1", pace._name
+        )
+
+    assert await rate_of(pace) == 1
+
+
+async def test_least_rate_of_a_slow_one(paces):
+    """A rate below one request per second is not raised by being halved."""
+    pace = paces(0.01)
+    await pace.open(Clock(), lambda: None)
+    await pace._push_back(60, sent_s=0)
+    await pace._take()
+    await pace.close()
+
+    assert pace.interval_s == 100
+
+
+async def test_table_of_an_earlier_version(paces, sql):
+    """A table without the columns of the halved rate gets them, and its rows stay."""
+    schema = f"s{paces.name}"
+    await sql.execute(f"CREATE SCHEMA {schema}")
+    await sql.execute(
+        f"CREATE TABLE {schema}.pinwheel_rates (name text PRIMARY KEY, per_s float8 NOT NULL,"
+        " next_at timestamptz NOT NULL DEFAULT '-infinity', paused_until timestamptz NOT NULL DEFAULT '-infinity')"
+    )
+    await sql.execute(f"INSERT INTO {schema}.pinwheel_rates (name, per_s) VALUES ('another', 7)")  # noqa: S608
+    pace = paces(100, schema=schema)
+    await pace.open(Clock(), lambda: None)
+    await pace._push_back(60, sent_s=0)
+    rate = await rate_of(pace)
+    await pace.close()
+
+    assert rate == 50
+    others = await sql.fetchval(f"SELECT per_s FROM {schema}.pinwheel_rates WHERE name = 'another'")  # noqa: S608
+    assert others == 7
+
+
 async def test_pause_that_a_call_outlasts_not(fake, paces):
     """A call that the shared rate would let wait for longer than it may is refused at once, with the cure."""
     async with client(fake, paces(0.01)) as pinwheel:

@@ -11,7 +11,7 @@ from pinwheel_async.errors import ApiError, DecodeError, PinwheelError
 from pinwheel_async.products import Product
 from pinwheel_async.sync._report import ProductCounts, Progress, SyncFailure, SyncReport
 from pinwheel_async.sync._run.reading import Ended, Unit
-from pinwheel_async.sync._sink import Batch, Kind
+from pinwheel_async.sync._sink import Batch, Checkpoint, Kind
 
 PROGRESS_INTERVAL_S = 0.1
 """Seconds between two calls of the progress callback, at least."""
@@ -19,6 +19,27 @@ PROGRESS_INTERVAL_S = 0.1
 _COUNTED = [field.name for field in attrs.fields(ProductCounts)]
 
 logger = logging.getLogger("pinwheel_async.sync")
+
+
+class ProgressCallback:
+    """A callback of the caller's, whose failures are logged once."""
+
+    def __init__(self, callback: Callable[[Progress], object]) -> None:
+        self._callback = callback
+        self._has_failed = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Call it."""
+        try:
+            self._callback(progress)
+        except Exception:  # the callback is not ours, and a run of hours must not die of a progress bar
+            if not self._has_failed:
+                self._has_failed = True
+                logger.warning(
+                    "the progress callback failed; further failures are not logged",
+                    exc_info=True,
+                    extra={"event": "sync_progress_failed"},
+                )
 
 
 class Counters:
@@ -52,12 +73,11 @@ class Counters:
         self._counts: dict[Product, Counter[str]] = {product: Counter() for product in products}
         self._failures: list[SyncFailure] = []
         self._errors: Counter[str] = Counter()
-        self._on_progress = on_progress
+        self._on_progress = None if on_progress is None else ProgressCallback(on_progress)
         self._paused_s = paused_s
         self._clock = clock
         self._started_at = clock()
         self._next_call_at = self._started_at
-        self._callback_failed = False
 
     def set_products(self, products: Iterable[Product]) -> None:
         """Count for these products; before anything is counted."""
@@ -84,6 +104,19 @@ class Counters:
         self._counts[unit.product]["contradicted"] += contradicted
         self._counts[unit.product]["not due yet"] += contradicted
         self._done(unit, "unchanged")
+
+    def unit_found(self, unit: Unit, checkpoint: Checkpoint) -> None:
+        """Count a unit that another process read in this run, before it lost its place."""
+        if checkpoint.reached == "missing":
+            self.unit_ended(unit, "contradicted" if checkpoint.misses else "missing")
+            return
+        self.items_found(unit, checkpoint)
+        self.unit_ended(unit, "complete")
+
+    def items_found(self, unit: Unit, checkpoint: Checkpoint) -> None:
+        """Count what another process stored of a unit in this run."""
+        self._items += checkpoint.items
+        self._counts[unit.product]["items"] += checkpoint.items
 
     def unit_failed(self, unit: Unit, error: PinwheelError) -> None:
         """Count a unit that failed, and keep the error without what its frames hold."""
@@ -170,16 +203,7 @@ class Counters:
             return
         now = self._clock()
         self._next_call_at = now + PROGRESS_INTERVAL_S
-        try:
-            self._on_progress(self._progress(now - self._started_at))
-        except Exception:  # the callback is not ours, and a run of hours must not die of a progress bar
-            if not self._callback_failed:
-                self._callback_failed = True
-                logger.warning(
-                    "the progress callback failed; further failures are not logged",
-                    exc_info=True,
-                    extra={"event": "sync_progress_failed"},
-                )
+        self._on_progress(self._progress(now - self._started_at))
 
     def _progress(self, elapsed_s: float) -> Progress:
         total = self.units_total

@@ -1,7 +1,7 @@
 """Reading of the list of accounts: whom it named, who is missing, and whether it is to be believed."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,18 +21,21 @@ class Listing:
 
     Args:
         began: When it began.
+        pages: Pages that were listed before, if it goes on where another process ended.
+        is_whole: Whether every account on these could be read and stored.
     """
 
-    def __init__(self, began: datetime) -> None:
+    def __init__(self, began: datetime, *, pages: int = 0, is_whole: bool = True) -> None:
         self.began = began
-        self.pages = 0
-        self.is_whole = True
+        self.pages = pages
+        self.is_whole = is_whole
         """Whether every account that it named could be read and stored."""
         self.nameless = 0
         """Accounts of which not even the id could be read."""
         self.missed: list[str] = []
         """Accounts that are stored and that it did not name."""
         self._named = SeenIds()
+        self._names = 0
         self.objects = Objects()
         """What it named, by which two of them are compared."""
         self._contradiction: DecodeError | None = None
@@ -49,9 +52,15 @@ class Listing:
         if left_out:
             self.is_whole = False
 
-    def name(self, account_ids: Iterable[str]) -> None:
+    def name(self, account_ids: Collection[str]) -> None:
         """Note that it named some accounts."""
         self._named.update(account_ids)
+        self._names += len(account_ids)
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether no page contradicts itself."""
+        return self._contradiction is None
 
     def agrees(self, other: "Listing | None") -> bool:
         """Whether another one named the same accounts."""
@@ -73,7 +82,7 @@ class Listing:
             return None
         if self._contradiction is not None:
             return self._contradiction
-        listed = Checkpoint(begun_at=self.began, reached="complete", items=self.objects.count, max_removed=max_removed)
+        listed = Checkpoint(begun_at=self.began, reached="complete", items=self._names, max_removed=max_removed)
         is_doubtful = self.is_whole and removes_too_much(listed, removed=len(self.missed), stored=stored)
         return UnconfirmedRemovalError() if is_doubtful else None
 

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple, TypeAlias
 
 from attrs import evolve
 
@@ -27,6 +28,7 @@ from pinwheel_async.errors import (
 )
 from pinwheel_async.models.account import Account
 from pinwheel_async.products import Product
+from pinwheel_async.settings import Settings
 from pinwheel_async.sync._page_formats import client_for, extra_workers
 from pinwheel_async.sync._report import Progress
 from pinwheel_async.sync._run.counters import Counters
@@ -47,7 +49,18 @@ _FATAL = (UnauthorizedError, ClosedError, SinkError)
 _PROGRESS_EVERY_S = 1.0
 """Seconds between two reports of progress while nothing is done."""
 
-_Checkpoints = Mapping[tuple[str, Product], Checkpoint]
+_Checkpoints: TypeAlias = Mapping[tuple[str, Product], Checkpoint]
+
+
+class ListedPage(NamedTuple):
+    """A page of the list of accounts, when it is stored."""
+
+    accounts: Mapping[str, Account | None]
+    """By id; null for one that cannot be read."""
+    checkpoints: _Checkpoints
+    cursor: str | None
+    """Where the list goes on; null at its end."""
+
 
 logger = logging.getLogger("pinwheel_async.sync")
 
@@ -155,15 +168,7 @@ class Run:
         if self._store is None:
             return
         plan = self._plan
-        wanted = Scope(
-            products=plan.products if plan.products_given else None,
-            from_pay_date=plan.from_pay_date,
-            from_start_date=plan.from_start_date,
-        )
-        scope = await claim(self._store, self._pinwheel.settings, wanted, keep=not plan.dry_run)
-        if scope.products is None:  # a new copy
-            wanted = evolve(wanted, products=plan.products)
-            scope = await claim(self._store, self._pinwheel.settings, wanted, keep=not plan.dry_run)
+        scope = await claim_plan(self._store, self._pinwheel.settings, plan, keep=not plan.dry_run)
         self._plan = evolve(
             plan,
             products=plan.products if plan.products_given else scope.products or plan.products,
@@ -269,9 +274,18 @@ class Run:
 
     async def _list_once(self, listing: Listing) -> None:
         """List the accounts, store them, and enqueue their units, page by page."""
+        async with aclosing(self._listed(listing, None)) as listed:
+            async for page in listed:
+                for account_id, account in page.accounts.items():
+                    self.counters.accounts_seen += 1
+                    for reading in self._due(account_id, account, page.checkpoints):
+                        await self._queue.put(partial(self._fetch, reading))
+
+    async def _listed(self, listing: Listing, cursor: str | None) -> AsyncGenerator[ListedPage]:
+        """List the accounts from a cursor on, store them, and yield them page by page."""
         odd: list[DecodeError] = []
-        asked_at = listing.began
-        source = self._pinwheel.accounts.list(limit=PAGE_LIMIT)
+        asked_at = listing.began if cursor is None else self._now()
+        source = self._pinwheel.accounts.list(limit=PAGE_LIMIT, cursor=cursor)
         async with aclosing(pages(source, on_error=odd.append)) as found:
             async for page in found:
                 self.counters.request_planned("accounts")
@@ -291,11 +305,7 @@ class Run:
                 odd.clear()
                 await self._write(known, asked_at, first=not listing.pages, last=not page.next_cursor)
                 listing.pages += 1
-                checkpoints = await self._checkpoints([*accounts])
-                for account_id, account in accounts.items():
-                    self.counters.accounts_seen += 1
-                    for reading in self._due(account_id, account, checkpoints):
-                        await self._queue.put(partial(self._fetch, reading))
+                yield ListedPage(accounts, await self._checkpoints([*accounts]), page.next_cursor or None)
                 asked_at = self._now()
 
     async def _believe(self, listing: Listing) -> None:
@@ -476,6 +486,23 @@ class Run:
     async def _save_failures(self) -> None:
         if not self._plan.dry_run:
             await self._failures.save()
+
+
+async def claim_plan(store: Store, settings: Settings, plan: Plan, *, keep: bool) -> Scope:
+    """Find out what a store holds, and note what a plan wants of it as far as nothing is noted.
+
+    Raises:
+        ConfigurationError: It holds something else than what is asked for.
+    """
+    wanted = Scope(
+        products=plan.products if plan.products_given else None,
+        from_pay_date=plan.from_pay_date,
+        from_start_date=plan.from_start_date,
+    )
+    scope = await claim(store, settings, wanted, keep=keep)
+    if scope.products is None:  # a new copy
+        scope = await claim(store, settings, evolve(wanted, products=plan.products), keep=keep)
+    return scope
 
 
 class _StopError(Exception):

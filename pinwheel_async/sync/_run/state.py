@@ -1,6 +1,6 @@
 """State saved between runs: failures, and the start of an unfinished full refetch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from pinwheel_async.errors import ApiError, CursorError, DecodeError, PinwheelError
@@ -10,7 +10,7 @@ _FAILURES_AT_ONCE = 200
 """Failures that are saved together: a run that is killed loses the word about no more of them, and all are tried again
 by the next run anyway."""
 
-_REFETCH = "sync:refetch"
+REFETCH = "sync:refetch"
 """Key of the moment at which an unfinished full refetch began."""
 
 _REFETCH_LASTS = timedelta(hours=24)
@@ -19,7 +19,11 @@ _REFETCH_LASTS = timedelta(hours=24)
 
 async def load_refetch(store: Store, now: datetime) -> datetime | None:
     """Return when the run began that was to read everything again and did not end; null if it is not to go on."""
-    text = await store.load(_REFETCH)
+    return refetch_of(await store.load(REFETCH), now)
+
+
+def refetch_of(text: bytes | None, now: datetime) -> datetime | None:
+    """Return the same from the value that is stored."""
     if text is None:
         return None
     began = datetime.fromisoformat(text.decode())
@@ -29,7 +33,7 @@ async def load_refetch(store: Store, now: datetime) -> datetime | None:
 
 async def save_refetch(store: Store, began: datetime | None) -> None:
     """Keep when a run began that reads everything again; None when it has ended."""
-    await store.save(_REFETCH, None if began is None else began.isoformat().encode())
+    await store.save(REFETCH, None if began is None else began.isoformat().encode())
 
 
 class FailureLog:
@@ -43,6 +47,11 @@ class FailureLog:
         """What failed in earlier runs, and was not read since."""
         self._added: dict[tuple[str, Kind], FailedProduct] = {}
         self._removed: set[tuple[str, Kind]] = set()
+
+    @property
+    def added(self) -> Sequence[FailedProduct]:
+        """What failed and is not saved yet."""
+        return [*self._added.values()]
 
     async def load(self) -> None:
         """Look up what failed in earlier runs.

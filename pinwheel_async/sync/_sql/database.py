@@ -49,8 +49,9 @@ _PARALLEL = 3
 _GOODBYE_S = 2.0
 """Seconds for PostgreSQL to end a connection that is closed, which takes milliseconds where the network still works."""
 
-_LOCK_S = 10
-"""Seconds to wait on PostgreSQL before tables are changed: behind what waits for a table, everybody else waits, too."""
+_LOCK_S = 2
+"""Seconds to wait at once on PostgreSQL before tables are changed: behind what waits for a table, everybody else waits,
+too."""
 
 _EVERYTHING = "pinwheel_async"
 """Begins the name of every lock; schema and prefix of the copy follow, and that is the lock of everything in it."""
@@ -136,14 +137,15 @@ def tables_at(place: URL | AsyncEngine, schema: str | None, prefix: str) -> Tabl
             "the engine must come without its schema_translate_map, which not all statements would follow:"
             " give the schema by its name, as schema"
         )
-    if schema is not None and _backend(place) == "sqlite":
+    if schema is not None and backend(place) == "sqlite":
         raise ConfigurationError(
             "schema must be left out: SQLite has none; give the copy a file of its own, or a prefix"
         )
     return tables_named(schema, prefix)
 
 
-def _backend(place: URL | AsyncEngine) -> str:
+def backend(place: URL | AsyncEngine) -> str:
+    """Return which kind of database is at a place."""
     return place.dialect.name if isinstance(place, AsyncEngine) else place.get_backend_name()
 
 

@@ -25,6 +25,11 @@ Step: TypeAlias = Callable[[Connection], object]
 SCHEMA_VERSION = 1
 """Goes up when a table changes in a way that adding columns and indexes does not cover."""
 
+OLDEST = 1
+"""Oldest version of this code that may still use the tables that it leaves. A step only adds what older code can
+overlook, so that processes of both run side by side while a deploy rolls; what takes something away comes a release
+later, and raises this."""
+
 STEPS: Mapping[int, Step] = MappingProxyType({})
 """For each version but the first one, what turns the tables of the version before into its own.
 
@@ -63,10 +68,14 @@ class Found:
     """Views that are there, of whichever definition."""
     made: Mapping[str, int]
     """Names of what this library made, each with its version, which only that of a view tells."""
+    oldest: int | None
+    """The oldest version of this code that may use the tables; null if they do not say."""
 
     def is_readable(self, version: int = SCHEMA_VERSION) -> bool:
-        """Whether all tables are there as they have to be."""
-        return self.version == version and not (self.tables or self.columns or self.indexes)
+        """Whether all tables are there as they have to be, or as newer code has left them for this one."""
+        return (
+            self.version is not None and self.version >= version and not (self.tables or self.columns or self.indexes)
+        )
 
     def is_current(self, version: int = SCHEMA_VERSION) -> bool:
         """Whether there is nothing to be done."""
@@ -83,7 +92,7 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     Raises:
         ConfigurationError: There are tables, indexes or views of our names that this library did not make, or it is an
             inbox.
-        SinkError: The tables are of a newer version than this library.
+        SinkError: The tables are for newer versions than this library only.
     """
     tables = tables_of(connection)
     ours = _names(tables)
@@ -94,7 +103,7 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     version_table = tables[VERSION]
     if version_table.name not in there and _is_inbox(connection):
         raise ConfigurationError("the database is the inbox of a receiver: give the copy a file of its own")
-    number, made = _version(connection, version_table) if version_table.name in there else (None, dict[str, int]())
+    number, made, oldest = _version(connection, version_table if version_table.name in there else None)
     if foreign := sorted(there - {*made}):
         cure = "prefix" if connection.dialect.name == "sqlite" else "schema or a prefix"
         rename = "" if number is None else "rename it, or "  # a name that the copy did not need before
@@ -102,7 +111,7 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
             f"the database has {', '.join(foreign)}, which this library did not make: nothing was changed;"
             f" {rename}give the copy a database of its own, or a {cure}"
         )
-    if number is not None and number > version:
+    if number is not None and number > version and (oldest is None or oldest > version):
         raise SinkError("", reason=f"its tables are of version {number}, and this library knows {version}")
     known = tables.metadata.sorted_tables
     present = [table for table in known if table.name in there]
@@ -130,6 +139,7 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
         ),
         present_views,
         made,
+        oldest,
     )
 
 
@@ -143,7 +153,7 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
 
     Raises:
         ConfigurationError: There are tables of our names that this library did not make; nothing was changed.
-        SinkError: The tables are of a newer version than this library.
+        SinkError: The tables are for newer versions than this library only.
     """
     limit_wait(connection)
     lock(connection)
@@ -173,7 +183,10 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     if connection.scalar(select(values.c.key).where(values.c.key == ERASURE_KEY)) is None:
         connection.execute(insert(values).values(key=ERASURE_KEY, value=secrets.token_bytes(32)))
     connection.execute(delete(tables[VERSION]))
-    connection.execute(insert(tables[VERSION]).values(version=version, made=_made(tables, found.made)))
+    # Of a newer version they stay, if some of what this code knows was missing.
+    number, oldest = max(version, found.version or 0), max(OLDEST, found.oldest or 0)
+    note = insert(tables[VERSION]).values(version=number, oldest=oldest, made=_made(tables, found.made))
+    connection.execute(note)
 
 
 def _comment(connection: Connection, table: Table) -> None:
@@ -203,15 +216,23 @@ def _made(tables: Tables, before: Mapping[str, int]) -> Mapping[str, int]:
     return {**before, **{name: max(before.get(name, 0), versions.get(name, 0)) for name in _names(tables)}}
 
 
-def _version(connection: Connection, table: Table) -> tuple[int | None, Mapping[str, int]]:
-    """Return the version of the tables, and the names of what this library made; none if it is no such table."""
-    columns = _columns(connection, [table]).get(table.name, frozenset())
-    row = connection.execute(select(table)).one_or_none() if columns >= {*table.c.keys()} else None
+def _version(connection: Connection, table: Table | None) -> tuple[int | None, Mapping[str, int], int | None]:
+    """Return the version of the tables, the names of what this library made, and the oldest version that may use them.
+
+    The version is none if there is no such table.
+    """
+    columns = frozenset[str]() if table is None else _columns(connection, [table]).get(table.name, frozenset())
+    if table is None or not columns >= {"version", "made"}:
+        return None, dict[str, int](), None
+    # Tables of 0.1.0 do not say the oldest version.
+    known = [column for column in table.c if column.name in columns]
+    row = connection.execute(select(*known)).mappings().one_or_none()
     if row is None:
-        return None, dict[str, int]()
-    names: list[str] = [*row.made]
+        return None, dict[str, int](), None
+    names: list[str] = [*row["made"]]
     # Before there were views, it was a list of names.
-    return row.version, dict.fromkeys(names, 0) if isinstance(row.made, list) else row.made
+    made: Mapping[str, int] = dict.fromkeys(names, 0) if isinstance(row["made"], list) else row["made"]
+    return row["version"], made, row.get("oldest")
 
 
 def _index_names(table: Table) -> list[str]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    false,
     func,
     insert,
     or_,
@@ -53,6 +54,7 @@ from pinwheel_async.sync._sql.tables import (
     HISTORY_SINCE,
     METADATA,
     NO_ACCOUNT,
+    PARTITIONS,
     SCOPE,
     STORED,
     VALUES,
@@ -379,17 +381,18 @@ def purge(connection: Connection, account_id: str, now: datetime) -> dict[str, i
     """Remove every row of an account, and note that it is erased; return how many there were, by table."""
     overwrite_removed(connection)
     remember_erasure(connection, account_id, now)
-    return {
+    removed = {
         name: connection.execute(delete(table).where(mine)).rowcount
         for name, table, mine in _rows_of(connection, account_id)
     }
+    return {**removed, PARTITIONS.name: _purge_partitions(connection, account_id)}
 
 
 def remains(connection: Connection, account_id: str) -> dict[str, int]:
     """Count the rows of an account, by table."""
+    found = [*_rows_of(connection, account_id), (PARTITIONS.name, *_partitions_of(connection, account_id))]
     return {
-        name: connection.scalar(select(func.count()).select_from(table).where(mine)) or 0
-        for name, table, mine in _rows_of(connection, account_id)
+        name: connection.scalar(select(func.count()).select_from(table).where(mine)) or 0 for name, table, mine in found
     }
 
 
@@ -450,3 +453,24 @@ def _rows_of(connection: Connection, account_id: str) -> Iterator[tuple[str, Tab
             yield original.name, table, table.c.id == account_id
         elif "account_id" in table.c:
             yield original.name, table, table.c.account_id == account_id
+
+
+def _partitions_of(connection: Connection, account_id: str) -> tuple[Table, ColumnElement[bool]]:
+    """Return the partitions of runs, and the condition for those that name an account."""
+    table = tables_of(connection)[PARTITIONS]
+    if connection.dialect.name == "sqlite":  # a fleet needs PostgreSQL
+        return table, false()
+    named = [type_coerce(table.c[name], postgresql.JSONB).has_key(account_id) for name in ("units", "failures")]
+    return table, or_(*named)
+
+
+def _purge_partitions(connection: Connection, account_id: str) -> int:
+    """Remove an account from the partitions of runs; return how many named it."""
+    table, mine = _partitions_of(connection, account_id)
+    if connection.dialect.name == "sqlite":
+        return 0
+    without = {
+        name: type_coerce(table.c[name], postgresql.JSONB).delete_path(postgresql.array([account_id]))
+        for name in ("units", "failures")
+    }
+    return connection.execute(update(table).where(mine).values(without)).rowcount

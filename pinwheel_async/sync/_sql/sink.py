@@ -36,16 +36,18 @@ from pinwheel_async.sync._sql import queries
 from pinwheel_async.sync._sql.database import (
     Database,
     address,
+    backend,
     connect,
     cursor_of,
     failure_of,
     is_missing,
     lock,
     place,
+    place_name,
     tables_at,
 )
 from pinwheel_async.sync._sql.group_writer import GroupWriter
-from pinwheel_async.sync._sql.migrate import find, prepare
+from pinwheel_async.sync._sql.migrate import Found, find, prepare
 from pinwheel_async.sync._sql.refusals import Meaning, explain, meaning_of
 from pinwheel_async.sync._sql.rows import PageRows
 from pinwheel_async.sync._sql.writer import Writer
@@ -55,6 +57,9 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 _UNUSABLE = "the database cannot be used"
+
+_OPEN_S = 8.0
+"""Seconds for which `open` tries again to change tables that others have locked; it takes two more to give up."""
 
 _LEAST_LIMIT_S = 60.0
 """Seconds that a server has for a transaction of a few pages, however short the patience is: a busy one takes one or
@@ -116,6 +121,7 @@ class SqlSink:
         raw: bool | None = None,
         history: bool | None = None,
         change_scope: bool = False,
+        migrate: bool = True,
         writer_process: bool = False,
         patience_s: float = PATIENCE_S,
         on_commit: Callable[[], object] | None = None,
@@ -138,6 +144,8 @@ class SqlSink:
                 `changes`. As the copy is if None; a new one does not. To end it removes what was kept.
             change_scope: Whether the copy becomes what this sink, and the sync that uses it, say of environment,
                 products, days, `keep_deleted` and `raw`, where it is something else, which is an error otherwise.
+            migrate: Whether `open` makes the tables, and brings those of an earlier version up to date. If not, it only
+                checks them: for a role without the right to, for which `migrate` is called before.
             writer_process: Whether a process of its own decodes and writes the pages after the first 200: where a core
                 is free, a bulk sync takes less time, and costs this process no more than fetching. It ends with the
                 sink, or with this process.
@@ -164,6 +172,7 @@ class SqlSink:
         self._wanted = Scope(keep_deleted=keep_deleted, raw=raw, history=history)
         self._raw = bool(raw)
         self._change_scope = change_scope
+        self._migrates = migrate
         self._scope = self._wanted
         self._database: Database | None = None
         self._writer: Writer  # made when it is known what the database is
@@ -204,11 +213,33 @@ class SqlSink:
         finally:
             await self._disconnect()
 
+    async def migrate(self) -> bool:
+        """Make the tables, or bring those of an earlier version up to date; return whether there was anything to do.
+
+        Behind what others have locked it waits for two seconds at once, and tries again for as long as *patience_s*.
+
+        Raises:
+            SinkError: The database cannot be used, or its tables are for newer versions than this library only.
+            ConfigurationError: As for `open`.
+        """
+        self._closes_by = float("inf")
+        database = self._connect()
+        try:
+            found = await self._run(_UNUSABLE, find)
+            await database.set_up()
+            if found.is_current():
+                return False
+            await self._migrate(self._patience_s)
+        finally:
+            await self._disconnect()
+        return True
+
     async def open(self) -> None:
         """Connect, and make the tables or bring them up to date.
 
         Raises:
-            SinkError: The database cannot be used, or its tables are of a newer version than this library.
+            SinkError: The database cannot be used, or its tables are for newer versions than this library only; or they
+                have to be made, or brought up to date, and this sink is not to.
             ConfigurationError: The driver is not installed; the sink is open already; or the database has tables or
                 indexes of the same names that this library did not make: nothing is changed then.
         """
@@ -217,8 +248,10 @@ class SqlSink:
         try:
             found = await self._run(_UNUSABLE, find, waits=["locked"])
             await database.set_up()
-            if not found.is_current():  # only then is there a lock to wait for
-                await self._run(_UNUSABLE, prepare, waits=(), limited=False)
+            if self._migrates and not found.is_current():  # only then is there a lock to wait for
+                await self._migrate(_OPEN_S)
+            elif not self._migrates:
+                self._require(found)
             scope = await self._claim(self._wanted)
             if None in {scope.keep_deleted, scope.raw, scope.history}:  # a new copy
                 scope = await self._claim(
@@ -314,13 +347,7 @@ class SqlSink:
     async def miss_accounts(self, account_ids: Sequence[str], at: datetime) -> int:
         """Note that a whole list did not name some accounts; mark those that the one before did not name either."""
         problem = "the database did not mark accounts"
-
-        def note_gone(connection: Connection, gone: Sequence[str]) -> None:
-            self._writer.note_gone(cursor_of(connection), gone)
-
-        return await self._run(
-            problem, lambda connection: queries.miss_accounts(connection, account_ids, at, note_gone)
-        )
+        return await self._run(problem, lambda connection: self._miss_accounts(connection, account_ids, at))
 
     async def failures(self) -> Sequence[FailedProduct]:
         """Return what failed and was not read since, by account and product."""
@@ -412,6 +439,33 @@ class SqlSink:
         """
         problem = "the database did not remove what is old"
         return await self._run(problem, lambda connection: queries.purge_before(connection, day), limited=False)
+
+    @property
+    def _is_on_postgres(self) -> bool:
+        return backend(self._place) == "postgresql"
+
+    def _miss_accounts(self, connection: Connection, account_ids: Sequence[str], at: datetime) -> int:
+        def note_gone(connection: Connection, gone: Sequence[str]) -> None:
+            self._writer.note_gone(cursor_of(connection), gone)
+
+        return queries.miss_accounts(connection, account_ids, at, note_gone)
+
+    def _require(self, found: Found) -> None:
+        if not found.is_readable():
+            lack = "there are no tables" if found.version is None else "its tables are of an earlier version"
+            raise SinkError(_UNUSABLE, reason=f"{lack}: run pinwheel-async migrate", place=place_name(self._place))
+
+    async def _migrate(self, patience_s: float) -> None:
+        until = monotonic() + patience_s
+        while True:
+            try:
+                await self._run(_UNUSABLE, prepare, waits=(), limited=False)
+            except SinkError as error:
+                if monotonic() >= until or not error.reason.startswith("LockNotAvailableError"):
+                    raise
+                await asyncio.sleep(_FIRST_PAUSE_S)  # others that wait for the tables come first
+            else:
+                return
 
     def _connect(self) -> Database:
         if self._database is not None:

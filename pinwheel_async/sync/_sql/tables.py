@@ -231,6 +231,7 @@ VERSION = Table(
     METADATA,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("made", Plain, nullable=False),
+    Column("oldest", Integer, comment="Oldest version of the library's own that may use them; null for their own"),
 )
 """One row: the version of the tables, and the names of all tables, indexes and views that this library made, each with
 the version of its definition, 0 for all but views; others are not touched."""
@@ -353,6 +354,48 @@ FAILURES = Table(
     sqlite_with_rowid=False,
 )
 """A row for each product of an account that failed and was not read since."""
+
+RUNS = Table(
+    "pinwheel_runs",
+    METADATA,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False, comment="listing, listed, stopping; and over: done, stopped, abandoned"),
+    Column("plan", Plain, nullable=False),
+    Column("began_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("forget_before", Moment, comment="Readings that began before this moment are repeated"),
+    Column("cursor", Text, comment="Where the list of accounts goes on; null before its begin and behind its end"),
+    Column("pages", BigInteger, nullable=False, comment="Of the list of accounts, since it was begun or begun again"),
+    Column("is_whole", Boolean, nullable=False, comment="Whether every listed account could be read"),
+    Column("partitions", BigInteger, nullable=False),
+    Column("counts", Plain, nullable=False, comment="Of the list, and of partitions that are done"),
+    Column("token", BigInteger, comment="Of whoever lists the accounts"),
+    Column("lease_until", Moment, comment="When another one may take over the list"),
+    sqlite_with_rowid=False,
+)
+"""A row for each run of a fleet, the last one and some before it. At most one is not over."""
+
+PARTITIONS = Table(
+    "pinwheel_partitions",
+    METADATA,
+    Column("run", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("units", Plain, nullable=False, comment="By account, what is due and when it changed; empty after the run"),
+    Column("is_done", Boolean, nullable=False),
+    Column("counts", Plain, nullable=False, comment="So far, while it is being read"),
+    Column("in_flight", BigInteger, nullable=False),
+    Column("failures", Plain, comment="By account"),
+    Column("token", BigInteger, comment="Of whoever reads it"),
+    Column("lease_until", Moment, comment="When another one may take it over"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "pinwheel_partitions_to_read",
+    PARTITIONS.c.run,
+    PARTITIONS.c.number,
+    postgresql_where=PARTITIONS.c.is_done.is_(False),
+)
+"""A row for each part of a run of a fleet: pages of the list of accounts, of which one process at a time reads."""
 
 VALUES = Table(
     "pinwheel_values",

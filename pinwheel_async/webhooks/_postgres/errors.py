@@ -28,7 +28,7 @@ _KINDS: tuple[tuple[tuple[Any, ...], str, str | None], ...] = (
     ((driver.InsufficientPrivilegeError,), "the role may not do that in the database of the inbox", None),
     (
         (driver.UndefinedTableError, driver.InvalidSchemaNameError),
-        "the database has no tables of an inbox: open it to receive, which makes them",
+        "the database has no tables of an inbox: open it to receive, which makes them, or run pinwheel-async migrate",
         None,
     ),
     (

@@ -38,7 +38,7 @@ from pinwheel_async.webhooks._postgres.errors import inbox_error
 from pinwheel_async.webhooks._postgres.line import Line, end
 from pinwheel_async.webhooks._postgres.listener import Listener
 from pinwheel_async.webhooks._postgres.rotation import rotate_key
-from pinwheel_async.webhooks._postgres.schema import queue_of
+from pinwheel_async.webhooks._postgres.schema import MIGRATION_WAIT_S, check_version, is_current, migrate, queue_of
 from pinwheel_async.webhooks._postgres.store import Claimed, InboxOptions, Mark, MarkItem, Store
 
 T = TypeVar("T")
@@ -52,6 +52,9 @@ half of the speed, as it takes a lock on the whole cluster until the commit is f
 
 POLL_S = 1.0
 """Seconds after which a worker that waits looks what another process has left, if it was not notified."""
+
+_MIGRATION_S = 60.0
+"""Seconds for which a migration is tried again, behind transactions that have locked what it changes."""
 
 TIDY_EVERY_S = 1.0
 """Seconds from one search for old rows to the next, while there are few."""
@@ -95,7 +98,8 @@ class PostgresInbox:
                 handlers and cannot open it. None for a tool, which cannot claim.
             read_only: Only look. No key is needed.
             schema: Schema of the tables; where the role's search path leads, if None.
-            migrate: Whether a receiver makes the tables if there are none.
+            migrate: Whether a receiver makes the tables if there are none, and brings those of an earlier version up to
+                date. If not, it only checks them: for a role without the right to, for which `migrate` is called first.
             pooled: Whether the URL leads to a pooler in transaction mode, such as PgBouncer.
             listen: URL of the same database past the pooler, to hear of what other processes store. Without one, a
                 pooled inbox looks every second.
@@ -175,6 +179,37 @@ class PostgresInbox:
     def detach(self, router: object) -> None:
         """Let the deliveries go to another router, if they went to this one."""
         self._attachment.detach(router)
+
+    async def migrate(self) -> bool:
+        """Make the tables, or bring those of an earlier version up to date; return whether there was anything to do.
+
+        It needs no consumer and no key. Behind what others have locked it waits for two seconds at once, and tries
+        again for a minute.
+
+        Raises:
+            InboxError: The database cannot be reached, or refuses; or the tables are for newer versions only.
+        """
+        store = Store(self._options)
+        until = self._clock.monotonic() + _MIGRATION_S
+        try:
+            connection = await store.connect(plain=True)
+            try:
+                if await is_current(connection, self._options.schema):
+                    await check_version(connection, self._options.schema)
+                    return False
+                while True:
+                    try:
+                        await migrate(connection, self._options.schema)
+                    except driver.LockNotAvailableError:
+                        if self._clock.monotonic() >= until:
+                            raise
+                        await self._clock.sleep(MIGRATION_WAIT_S)
+                    else:
+                        return True
+            finally:
+                await end(connection)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
+            raise inbox_error(error) from None
 
     async def open(self) -> None:
         """Connect, a receiver making the tables if there are none; do nothing if it is open.

@@ -8,8 +8,10 @@ when it is done.
 """
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
+from types import MappingProxyType
 
 from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.errors import InboxError
@@ -21,6 +23,10 @@ OLDEST = 1
 """Oldest version of this code that may still use them. A step from one version to the next only adds what older code
 can overlook, so processes of both run side by side while a deploy rolls; what takes something away comes a release
 later, and raises this."""
+
+STEPS: Mapping[int, str] = MappingProxyType({})
+"""For each version but the first one, what turns the tables of the version before into its own. It only adds what code
+of the version before can overlook; what takes something away comes a release later, and raises `OLDEST`."""
 
 SEQS_PER_GROUP = 1024
 """Numbers that are taken from the sequence at once, more than deliveries are stored by one statement: taking one for
@@ -98,7 +104,7 @@ INSERT INTO pinwheel_inbox_terms (version, oldest) VALUES ({VERSION}, {OLDEST});
 _NAME = re.compile(r"\bpinwheel_inbox_[a-z]+\b")
 
 MIGRATION_WAIT_S = 2
-"""Seconds for which the making of tables waits for a lock at once: everybody who needs the same one waits behind it."""
+"""Seconds for which a migration waits for a lock at once: everybody who needs the same one waits behind it."""
 
 
 @lru_cache(maxsize=256)
@@ -134,24 +140,40 @@ async def is_there(connection: Connection, schema: str | None) -> bool:
     return found
 
 
-async def make_tables(connection: Connection, schema: str | None) -> None:
-    """Make the tables, unless another process has by now."""
+async def is_current(connection: Connection, schema: str | None) -> bool:
+    """Whether the tables are there, and are what this code makes, or newer."""
+    if not await is_there(connection, schema):
+        return False
+    version: int | None = await connection.fetchval(qualified("SELECT version FROM pinwheel_inbox_terms", schema))
+    return version is None or version >= VERSION  # tables that have lost their terms are none to change
+
+
+async def migrate(connection: Connection, schema: str | None) -> None:
+    """Make the tables, or bring them up to date, unless another process has by now."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S}s'")
-        # Nothing but the creation of the very same tables takes this lock.
+        # Nothing but a migration of the very same tables takes this lock.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", queue_of(f"inbox in schema {schema or ''}"))
         if not await is_there(connection, schema):
             if schema is not None:
                 quoted = schema.replace('"', '""')
                 await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{quoted}"')
             await connection.execute(qualified(_TABLES, schema))
+            return
+        version: int | None = await connection.fetchval(qualified("SELECT version FROM pinwheel_inbox_terms", schema))
+        if version is None or version >= VERSION:
+            return
+        for number in range(version + 1, VERSION + 1):
+            await connection.execute(qualified(STEPS[number], schema))
+        note = "UPDATE pinwheel_inbox_terms SET version = $1, oldest = greatest(oldest, $2)"
+        await connection.execute(qualified(note, schema), VERSION, OLDEST)
 
 
 async def check_version(connection: Connection, schema: str | None) -> None:
     """Check that this code may use the tables.
 
     Raises:
-        InboxError: They are for newer code only.
+        InboxError: They are for newer code only, or of a version that is to be brought up to date first.
     """
     row = await connection.fetchrow(qualified("SELECT version, oldest FROM pinwheel_inbox_terms", schema))
     if row is None:
@@ -160,4 +182,10 @@ async def check_version(connection: Connection, schema: str | None) -> None:
         raise InboxError(
             f"the tables of the inbox are of version {row['version']}, and this library knows {VERSION}",
             reason="NewerVersion",
+        )
+    if row["version"] < VERSION:
+        raise InboxError(
+            f"the tables of the inbox are of version {row['version']}, and this library needs {VERSION}:"
+            " pinwheel-async migrate brings them up to date",
+            reason="OlderVersion",
         )

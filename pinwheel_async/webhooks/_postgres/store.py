@@ -19,8 +19,8 @@ from pinwheel_async.webhooks._postgres import admin, statements as sql
 from pinwheel_async.webhooks._postgres.keys import IN_CLEAR, DatabaseKeys
 from pinwheel_async.webhooks._postgres.schema import (
     check_version,
-    is_there,
-    make_tables,
+    is_current,
+    migrate,
     qualified,
     queue_of,
 )
@@ -146,8 +146,8 @@ class Store:
 
     async def _prepare(self, connection: Connection) -> None:
         schema, consumer = self.options.schema, self.options.consumer
-        if consumer is not None and self.options.migrate and not await is_there(connection, schema):
-            await make_tables(connection, schema)
+        if consumer is not None and self.options.migrate and not await is_current(connection, schema):
+            await migrate(connection, schema)
         await check_version(connection, schema)
         if consumer is None:
             if self.options.ciphers or not self.options.read_only:

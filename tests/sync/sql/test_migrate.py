@@ -1,19 +1,20 @@
 """Whose tables are touched: only those that this library made, and only where something is missing."""
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, select, text
+from sqlalchemy import Select, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pinwheel_async import ConfigurationError, Pinwheel, SinkError
 from pinwheel_async.models import Paystub
 from pinwheel_async.products import PRODUCTS
 from pinwheel_async.sync import METADATA, SqlSink, changes, export, purge, status, sync
-from pinwheel_async.sync._sql import database as database_module, migrate
+from pinwheel_async.sync._sql import database as database_module, migrate, sink as sink_module
 from pinwheel_async.sync._views.definitions import VIEWS
 from pinwheel_async.testing import FakePinwheel
 
@@ -242,6 +243,7 @@ async def test_opening_waits_for_nobody(database: str, engine: AsyncEngine):
 async def test_a_change_does_not_wait_for_ever(postgres: str, monkeypatch: pytest.MonkeyPatch):
     """Where tables have to be changed behind a transaction that does not end, the sink gives up and says why."""
     monkeypatch.setattr(database_module, "_LOCK_S", 1)
+    monkeypatch.setattr(sink_module, "_OPEN_S", 0)
     await open_and_close(postgres)
     engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
     await execute(engine, "ALTER TABLE accounts DROP COLUMN customer_id")
@@ -278,3 +280,93 @@ async def test_comments(postgres: str):
     assert comment == Paystub.__doc__
     assert columns["net_pay_amount"] == "Minor units of the currency, such as cents"
     assert all(columns[name] for name in ("deleted_at", "raw", "first_seen_at", "changed_at", "digest"))
+
+
+async def test_migrate(database: str, engine: AsyncEngine):
+    """Tables are made, or brought up to date, once, and a sink that may not do so uses them."""
+    refused = SqlSink(database, migrate=False)
+    with pytest.raises(SinkError, match="there are no tables: run pinwheel-async migrate"):
+        await refused.open()
+
+    assert [await SqlSink(database).migrate() for _ in range(2)] == [True, False]
+    await open_and_close(database, migrate=False)
+    await execute(engine, "ALTER TABLE accounts DROP COLUMN customer_id")
+    with pytest.raises(SinkError, match="its tables are of an earlier version: run pinwheel-async migrate"):
+        await refused.open()
+    assert [await SqlSink(database).migrate() for _ in range(2)] == [True, False]
+    await open_and_close(database, migrate=False)
+
+
+async def test_migrate_behind_a_transaction(postgres: str, monkeypatch: pytest.MonkeyPatch):
+    """A migration that waits behind a transaction goes on when that is over, and lets others pass meanwhile."""
+    monkeypatch.setattr(database_module, "_LOCK_S", 1)
+    await open_and_close(postgres)
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+    await execute(engine, "ALTER TABLE accounts DROP COLUMN customer_id")
+
+    async with engine.connect() as other:
+        await other.execute(text("SELECT count(*) FROM accounts"))
+        migrating = asyncio.create_task(SqlSink(postgres).migrate())
+        async with engine.connect() as reader, asyncio.timeout(10):
+            while not migrating.done() and await reader.scalar(WAITING) == 0:
+                await asyncio.sleep(0.01)
+            await reader.rollback()
+            await reader.execute(text("SELECT count(*) FROM accounts"))  # it stands in the queue behind the migration
+        assert not migrating.done()
+
+    assert await migrating is True
+    await engine.dispose()
+
+
+WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+
+
+async def test_tables_of_a_newer_version(database: str, engine: AsyncEngine):
+    """Tables of a newer version are used while they say that this one may, and stay of that version."""
+    await open_and_close(database)
+    await execute(
+        engine,
+        "UPDATE pinwheel_schema SET version = 9, oldest = 1",
+        "ALTER TABLE accounts ADD COLUMN of_tomorrow text",
+        "DROP INDEX paystubs_by_pay_date",
+    )
+
+    await open_and_close(database, migrate=True)
+
+    assert (await status(database)).schema_version == 9
+    assert [(row.version, row.oldest) for row in await read(engine, select(METADATA.tables["pinwheel_schema"]))] == [
+        (9, 1)
+    ]
+
+
+async def test_tables_of_the_first_release(database: str, engine: AsyncEngine):
+    """Tables that do not say which is the oldest version that may use them are those of this library."""
+    await open_and_close(database)
+    await execute(
+        engine,
+        "ALTER TABLE pinwheel_schema DROP COLUMN oldest",
+        "DROP TABLE pinwheel_runs",
+        "DROP TABLE pinwheel_partitions",
+    )
+
+    await open_and_close(database)
+
+    assert (await read(engine, select(METADATA.tables["pinwheel_schema"].c.oldest)))[0].oldest == 1
+
+
+async def test_a_role_without_the_right_to_create(postgres: str):
+    """A role that may only read and write uses tables that another one has made."""
+    await SqlSink(postgres).migrate()
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+    role = f"pinwheel_clerk_{os.getpid()}"
+    await execute(
+        engine,
+        f"CREATE ROLE {role} LOGIN PASSWORD 'clerk'",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    )
+    try:
+        await open_and_close(make_url(postgres).set(username=role, password="clerk"), migrate=False)
+    finally:
+        await execute(engine, f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}", f"DROP ROLE {role}")
+        await engine.dispose()

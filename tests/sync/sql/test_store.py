@@ -524,7 +524,7 @@ async def test_a_purge_proves_itself(database: str, engine: AsyncEngine):
             "pinwheel_leftovers": 1,
             "pinwheel_checkpoints": 1,
         }
-        others = {"pinwheel_erasures", "pinwheel_schema", "pinwheel_scope", "pinwheel_values"}
+        others = {"pinwheel_erasures", "pinwheel_runs", "pinwheel_schema", "pinwheel_scope", "pinwheel_values"}
         assert set(removed) == set(METADATA.tables) - others
         assert not any((await sink.remains("a")).values())
         assert await sink.remains("b") == there == removed
@@ -556,11 +556,11 @@ async def test_what_is_old_goes(database: str, engine: AsyncEngine):
 
 
 async def test_a_newer_database_is_refused(database: str, engine: AsyncEngine):
-    """Tables of a newer version than this library are left alone."""
+    """Tables that say that they are for newer versions than this library only are left alone."""
     async with opened(database):
         pass
     async with engine.begin() as connection:
-        await connection.exec_driver_sql("UPDATE pinwheel_schema SET version = 99")
+        await connection.exec_driver_sql("UPDATE pinwheel_schema SET version = 99, oldest = 2")
 
     with pytest.raises(SinkError, match="its tables are of version 99, and this library knows 1"):
         await SqlSink(database).open()

@@ -72,6 +72,8 @@ def test_tables():
         "pinwheel_erasures",
         "pinwheel_failures",
         "pinwheel_leftovers",
+        "pinwheel_partitions",
+        "pinwheel_runs",
         "pinwheel_checkpoints",
         "pinwheel_schema",
         "pinwheel_scope",

@@ -162,6 +162,72 @@ async def test_newer_tables(opened, sql, oldest, reason):
     assert reason == found
 
 
+@pytest.fixture
+def version_2(monkeypatch):
+    """Let this code be of version 2, whose tables have a column more."""
+    add = "ALTER TABLE pinwheel_inbox_deliveries ADD COLUMN IF NOT EXISTS of_tomorrow text"
+
+    def begin():
+        monkeypatch.setattr(schema, "VERSION", 2)
+        monkeypatch.setattr(schema, "STEPS", {2: add})
+
+    return begin
+
+
+async def test_migrate(postgres_inbox, opened):
+    """Tables are made once, by whoever may, and are used by receivers that make none."""
+    inbox = PostgresInbox(postgres_inbox.url, schema=postgres_inbox.schema)
+
+    assert [await inbox.migrate() for _ in range(2)] == [True, False]
+    async with opened(migrate=False):
+        pass
+
+
+async def test_steps_between_versions(postgres_inbox, opened, sql, version_2, monkeypatch, deliver):
+    """Tables of the version before are brought up to date once, beside code of that version, which goes on."""
+    async with opened() as older:
+        version_2()
+        with pytest.raises(InboxError, match="needs 2: pinwheel-async migrate") as caught:
+            async with opened(migrate=False):
+                pass
+        inbox = PostgresInbox(postgres_inbox.url, schema=postgres_inbox.schema)
+        assert await asyncio.gather(*[inbox.migrate() for _ in range(4)]) != [False] * 4
+        assert await inbox.migrate() is False
+        assert await older.put(deliver("1"))
+        async with opened() as newer:
+            assert 1 == (await newer.counts()).waiting
+    monkeypatch.undo()
+    async with opened() as older:
+        assert await older.put(deliver("2"))
+
+    assert "OlderVersion" == caught.value.reason
+    assert (2, 1) == tuple(await sql.fetchrow("SELECT version, oldest FROM pinwheel_inbox_terms"))
+
+
+async def test_migrate_behind_a_transaction(postgres_inbox, opened, sql, version_2):
+    """A migration tries again while others have locked what it changes."""
+    async with opened():
+        pass
+    version_2()
+    inbox = PostgresInbox(postgres_inbox.url, schema=postgres_inbox.schema)
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE pinwheel_inbox_deliveries IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(inbox.migrate())
+        await asyncio.wait([migrating], timeout=2.5)  # longer than it waits at once
+        assert not migrating.done()
+
+    assert await migrating is True
+
+
+async def test_migrate_what_is_newer(postgres_inbox, opened, sql):
+    """Tables that are for newer code only are not touched."""
+    async with opened():
+        await sql.execute("UPDATE pinwheel_inbox_terms SET version = 9, oldest = 9")
+
+    with pytest.raises(InboxError, match="of version 9"):
+        await PostgresInbox(postgres_inbox.url, schema=postgres_inbox.schema).migrate()
+
+
 async def test_opened_by_many(opened):
     """Many processes that start at once make the tables once."""
 

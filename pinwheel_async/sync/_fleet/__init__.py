@@ -1,0 +1,1 @@
+"""Sync runs that several processes share, as rows in the database of the copy."""
