@@ -1,6 +1,7 @@
 """A sync that several processes do together: one run, one report, whoever comes and goes."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from pinwheel_async import ConfigurationError, ForbiddenError, Pinwheel, RequestError, UnauthorizedError
 from pinwheel_async.sync import Fleet, MemorySink, Progress, SqlSink, SyncReport, purge, status, sync
 from pinwheel_async.sync._fleet import lister, member
+from pinwheel_async.sync._run import reading
 from pinwheel_async.testing import FakePinwheel, Fault
 
 PRODUCTS = ("income", "paystubs")
@@ -21,6 +23,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small partitions, and short pauses."""
     monkeypatch.setattr(lister, "UNITS_AT_ONCE", 1)
     monkeypatch.setattr("pinwheel_async.sync._run.run.PAGE_LIMIT", 2)
+    monkeypatch.setattr(reading, "_PAUSE_S", 0.1)
     for module in ("member", "fleet"):
         monkeypatch.setattr(f"pinwheel_async.sync._fleet.{module}.POLL_S", 0.02)
     monkeypatch.setattr(member, "BEAT_S", 0.02)
@@ -264,6 +267,62 @@ async def test_a_cursor_that_is_refused(fake: FakePinwheel, pinwheel: Pinwheel, 
     assert (report.ok, report.accounts) == (True, 12)
     assert (report.products["income"].complete, report.products["income"].unchanged) == (12, 0)
     assert fake.counts["get_income"] == 12
+
+
+def listing(fake: FakePinwheel, *left_out: int) -> Fault:
+    """Return a list of accounts, as one page, without some of them."""
+    named = [json.loads(entry.body) for at, entry in enumerate(fake.world.accounts(None)) if at not in left_out]
+    return Fault(json={"data": named, "meta": {"count": len(named), "next_cursor": None}})
+
+
+async def test_a_list_that_is_odd_once(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str):
+    """A list that lacks too many accounts is held back and read again, and nothing is read twice."""
+    await fleet(pinwheel, postgres).sync(products=PRODUCTS)
+    for account_id in fake.world.account_ids():
+        fake.world.touch(account_id, "income")
+    fake.clear_records()
+    fake.script(listing(fake, *range(3, 12)), operation="list_accounts")
+
+    report = await fleet(pinwheel, postgres).sync(products=PRODUCTS)
+
+    assert (report.ok, report.accounts, report.lists_held_back, report.gone) == (True, 12, 1, 0)
+    assert (fake.counts["get_income"], report.products["income"].complete) == (12, 12)
+
+
+async def test_lists_that_never_agree(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str, sql: Any):
+    """If no two lists in a row say the same it is a failure, and nobody is missed; the next run is well."""
+    await fleet(pinwheel, postgres).sync(products=PRODUCTS)
+    fake.script(*[listing(fake, *range(few, 12)) for few in (1, 2, 1, 2)], operation="list_accounts")
+
+    report, again = [await fleet(pinwheel, postgres).sync(products=PRODUCTS) for _ in range(2)]
+
+    (failure,) = report.failures
+    assert (failure.account_id, failure.product) == (None, "accounts")
+    assert (report.lists_held_back, report.gone, again.ok) == (4, 0, True)
+    assert await sql.fetchval("SELECT count(*) FROM pinwheel_checkpoints WHERE missed_at IS NOT NULL") == 0
+
+
+async def test_a_lister_that_is_stopped_in_doubt(
+    fake: FakePinwheel, pinwheel: Pinwheel, postgres: str, sql: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """What a lister held back is believed by no other one that goes on from its end."""
+    monkeypatch.setattr(reading, "_PAUSE_S", 60)
+    await fleet(pinwheel, postgres).sync(products=PRODUCTS)
+    odd = listing(fake, 3)
+    odd.json["meta"]["count"] = 12
+    fake.script(odd, operation="list_accounts")
+    fake.clear_records()
+    first = asyncio.create_task(fleet(pinwheel, postgres).sync(products=PRODUCTS))
+    async with asyncio.timeout(10):
+        while not await sql.fetchval("SELECT count(*) FROM pinwheel_runs WHERE ended_at IS NULL AND partitions > 1"):
+            await asyncio.sleep(0.005)
+    first.cancel()
+    await asyncio.wait([first])
+
+    report = await fleet(pinwheel, postgres).sync(products=PRODUCTS)
+
+    assert (fake.counts["list_accounts"], report.gone) == (1, 0)
+    assert await sql.fetchval("SELECT count(*) FROM pinwheel_checkpoints WHERE missed_at IS NOT NULL") == 0
 
 
 async def test_accounts_that_are_gone(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str):
