@@ -423,7 +423,9 @@ async def test_window_leaves_the_checkpoint(fake, mirror, handle, store, long):
     assert before == await store.checkpoints([long])
 
 
-@pytest.mark.parametrize("why", ["deleted", "no dates", "no params", "second attempt", "another event", "cut"])
+@pytest.mark.parametrize(
+    "why", ["deleted", "no dates", "no end", "no begin", "no params", "second attempt", "another event", "cut"]
+)
 async def test_no_window(fake, mirror, handle, store, long, why):
     """Where more may have changed, the days are not known, or it failed or was cut before, everything is read."""
     event: Any = batch(fake, fake.world.records(long, "paystubs")[:2])
@@ -431,6 +433,9 @@ async def test_no_window(fake, mirror, handle, store, long, why):
         event = attrs.evolve(event, deleted=event.added[:1], added=())
     elif why == "no dates":
         event = attrs.evolve(event, params=PaystubsParams(count=2))
+    elif why in {"no end", "no begin"}:
+        left_out = "to_pay_date" if why == "no end" else "from_pay_date"
+        event = attrs.evolve(event, params=attrs.evolve(event.params, **{left_out: None}))
     elif why == "no params":
         event = attrs.evolve(event, params=None)
     elif why == "another event":

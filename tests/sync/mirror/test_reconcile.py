@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from pinwheel_async import PRODUCTS, Pinwheel, RequestError, ServerError, UnauthorizedError
-from pinwheel_async.events import IncomeAdded, PaystubsAdded
+from pinwheel_async.events import AccountAdded, IncomeAdded, PaystubsAdded
 from pinwheel_async.sync import Announcement, MemoryStore, Mirror
 from pinwheel_async.sync._mirror.completeness import CompletenessChecker, verified_key
 from pinwheel_async.sync._run.reading import Unit
@@ -247,6 +247,19 @@ async def test_last_event_is_kept(fake, pinwheel, store):
     async with Mirror(pinwheel, store, debounce_s=0) as first:
         await handle(first, fake, at)
         await handle(first, fake, at - timedelta(days=1))
+    async with Mirror(pinwheel, store, debounce_s=0) as second:
+        found = await second.reconcile()
+
+    assert at - timedelta(hours=1) == found.since
+
+
+@pytest.mark.parametrize("kind", [IncomeAdded, AccountAdded])
+async def test_the_last_of_several_events(fake, pinwheel, store, kind):
+    """That is the last event before the mirror was closed, of whichever kind, however short after another one."""
+    at = fake.world.now() - DAY
+    async with Mirror(pinwheel, store, debounce_s=0) as first:
+        await handle(first, fake, at - DAY)
+        await handle(first, fake, at, kind)
     async with Mirror(pinwheel, store, debounce_s=0) as second:
         found = await second.reconcile()
 
