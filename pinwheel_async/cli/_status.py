@@ -19,6 +19,7 @@ _COLUMNS: Mapping[str, Callable[[ProductStatus], int]] = {
     "reading": lambda product: product.reading,
     "missing": lambda product: product.missing,
     "contradicted": lambda product: product.contradicted,
+    "left over": lambda product: product.left_over,
     "ahead": lambda product: product.ahead,
     "never": lambda product: product.never,
     "failed": lambda product: product.failed,

@@ -49,6 +49,8 @@ class ProductStatus(Serializable):
     """Accounts for which the server answered 404: they do not have the data, or not yet."""
     contradicted: int = 0
     """Those among the missing that say that there is data: they are asked again, less and less often."""
+    left_over: int = 0
+    """Those among the missing of which objects are stored nevertheless: a 404 removes nothing that was read before."""
     never: int = 0
     """Accounts of which nothing was read as a whole."""
     failed: int = 0
@@ -136,6 +138,7 @@ def status_of(connection: Connection) -> Status:
     products: dict[Product, ProductStatus] = {
         product: ProductStatus(
             **readings.get(product, {}),
+            left_over=_left_over(connection, product),
             never=_never(connection, product),
             failed=sum(failure.product == product for failure in failures),
             objects=_count(connection, tables.stored[product].table),
@@ -176,6 +179,16 @@ def _readings(connection: Connection) -> dict[str, dict[str, Any]]:
         if reached == "complete":
             found[product] |= {"oldest": oldest, "newest": newest}
     return found
+
+
+def _left_over(connection: Connection, product: Product) -> int:
+    tables = tables_of(connection)
+    table, checkpoints = tables.stored[product].table, tables[CHECKPOINTS]
+    objects = select(table).where(table.c.account_id == checkpoints.c.account_id)
+    if "deleted_at" in table.c:
+        objects = objects.where(table.c.deleted_at.is_(None))
+    missing = (checkpoints.c.product == product, checkpoints.c.reached == "missing")
+    return connection.scalar(select(func.count()).select_from(checkpoints).where(*missing, objects.exists())) or 0
 
 
 def _never(connection: Connection, product: Product) -> int:

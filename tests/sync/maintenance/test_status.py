@@ -126,6 +126,26 @@ async def test_contradictions(database: str):
     assert not found.products["tax_forms"].ok
 
 
+async def test_what_a_404_left(database: str):
+    """Accounts that answered 404 after something of them was stored are counted apart."""
+    missing = Checkpoint(begun_at=NOW + timedelta(minutes=1), reached="missing")
+    batches = [
+        forms("a", "1"),
+        evolve(forms("a"), checkpoint=missing),
+        forms("b", "2"),
+        evolve(forms("c"), checkpoint=missing),
+    ]
+
+    found = await looked(database, *batches, accounts="abc")
+
+    assert (2, 1, 2, True) == (
+        found.products["tax_forms"].missing,
+        found.products["tax_forms"].left_over,
+        found.products["tax_forms"].objects,
+        found.products["tax_forms"].ok,
+    )
+
+
 async def test_marks_from_the_future(database: str):
     """Readings that began in the future are counted, and not well."""
     found = await looked(database, forms("a", "1", begun_at=datetime.now(UTC) + timedelta(days=1)), accounts="a")
