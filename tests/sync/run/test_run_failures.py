@@ -318,6 +318,17 @@ async def test_a_nameless_account_that_stays_odd(fake: FakePinwheel, pinwheel: P
     assert list(await kept(store())) == [("", "accounts")]
 
 
+async def test_an_account_that_is_closed_to_the_key(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
+    """That all products of one account are refused says nothing about the others: it ends these, and not the run."""
+    account_id = fake.world.account_id(0)
+    for operation in ("get_income", "get_employment"):
+        fake.script(Fault(status=403), operation=operation, account_id=account_id)
+
+    report = await sync(pinwheel, store(), accounts=[account_id], products=["income", "employment"])
+
+    assert (report.ended_by, len(report.failures)) == (None, 2)
+
+
 async def test_retry_of_an_account(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
     """An account that could not be read is looked up again by a retry."""
     fake.script(Fault(json=listed(fake, connected="perhaps")), operation="list_accounts")
