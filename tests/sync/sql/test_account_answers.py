@@ -36,6 +36,7 @@ CASES: dict[str, tuple[str, str | None]] = {
     "the older list comes later": ("A0 -2 -1", "A"),
     "a list between the two": ("A0 -1 +2 -3", "A"),
     "an answer between the two": ("A0 -1 A2 -3", "A"),
+    "an answer of the moment of the first": ("A0 -1 A1 -2", "A"),
     "another answer between the two": ("A0 -1 B2 -3", "B"),
     "two lists without it after an answer between": ("A0 -1 A2 -3 -4", None),
     "asked for since the lists began": ("A0 A3 -1 -2", "A"),

@@ -18,7 +18,7 @@ from pinwheel_async._core.converter import encode
 from pinwheel_async._core.model import Model
 from pinwheel_async.models import Account, Document, Income, Paystub, Shift, Tax, TaxFormSummary
 from pinwheel_async.models.account import AccountDataRefreshedAt, AccountDataUpdatedAt
-from pinwheel_async.sync import METADATA, Announcement, AnnouncementStore, Batch, Checkpoint, SqlSink
+from pinwheel_async.sync import METADATA, Announcement, AnnouncementStore, Batch, Checkpoint, FailedProduct, SqlSink
 from pinwheel_async.sync._sql.migrate import prepare
 
 BEGAN = datetime(2026, 1, 1, 12, 30, 0, 7, tzinfo=UTC)
@@ -261,11 +261,24 @@ async def test_an_abandoned_reading_of_more_days(database: str, engine: AsyncEng
 async def test_an_abandoned_reading_counts_nothing_twice(database: str, engine: AsyncEngine):
     """What two readings have not met is one object that vanishes, not two: few are removed without a doubt."""
     async with opened(database) as sink:
-        await sink.write(page(*map(paystub, "pqrst"), checkpoint=checkpoint()))
+        await sink.write(page(*map(paystub, "pqrstu"), checkpoint=checkpoint()))
         await sink.write(page(paystub("p"), checkpoint=checkpoint("reading", 1, cursor="given up")))
         await sink.write(page(paystub("p"), checkpoint=checkpoint("complete", 2, items=1, max_removed=0.0)))
 
     assert await ids(engine) == ["p"]
+
+
+async def test_failures_that_are_over(database: str):
+    """The failure of a list is over when it was read to its end, and not before."""
+    failure = FailedProduct(account_id="a", product="paystubs", error="e", first_at=BEGAN, last_at=BEGAN)
+    left: list[int] = []
+    async with opened(database) as sink:
+        await sink.add_failures([failure])
+        for reached in ("patch", "reading", "complete"):
+            await sink.write(page(paystub("p"), checkpoint=checkpoint(reached)))
+            left.append(len(await sink.failures()))
+
+    assert left == [1, 1, 0]
 
 
 async def test_a_share_of_what_is_there(database: str, engine: AsyncEngine):
