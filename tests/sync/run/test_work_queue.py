@@ -147,3 +147,29 @@ async def test_stop_does_not_wait_for_a_sink_that_hangs(monkeypatch: pytest.Monk
         await asyncio.wait([worker])
 
     assert worker.cancelled()
+
+
+async def test_pushed_steps_make_no_room():
+    """What workers push takes no room, and so makes none: the queue stays as short as before."""
+    queue = WorkQueue(1)
+
+    async def nothing() -> None:
+        """Do nothing."""
+
+    async def follow_up() -> None:
+        for _ in range(3):
+            queue.push(nothing)
+
+    worker = asyncio.create_task(queue.work())
+    await queue.put(follow_up)
+    await queue.join()
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+    puts = [asyncio.create_task(queue.put(nothing)) for _ in range(10)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    done = sum(put.done() for put in puts)
+    for put in puts:
+        put.cancel()
+
+    assert done == 4
