@@ -227,6 +227,16 @@ def _without_times(row: Any) -> Any:
     return {name: value for name, value in row._mapping.items() if name != "changed_at"}
 
 
+async def test_a_view_that_was_dropped_is_made(database: str, engine: AsyncEngine):
+    """A view that is not there any more is made again."""
+    await open_and_close(database)
+    await execute(engine, "DROP VIEW monthly_income")
+
+    await open_and_close(database)
+
+    assert [] == await read(engine, select(text("*")).select_from(text("monthly_income")))
+
+
 async def test_opening_waits_for_nobody(database: str, engine: AsyncEngine):
     """Where nothing is missing, a sink opens while somebody else's transaction goes on, whatever that has locked."""
     await open_and_close(database)
