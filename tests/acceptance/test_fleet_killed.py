@@ -15,7 +15,7 @@ from pinwheel_async.testing import FakePinwheel, Fault
 
 from .copies import contents
 
-ACCOUNTS = 60
+ACCOUNTS = 40
 PRODUCTS = ("income", "paystubs", "shifts", "tax_forms")
 PER_PAGE = 5
 LEASE_S = 1.5
@@ -65,6 +65,16 @@ async def hold(database: str, duration: str) -> None:
     await connection.close()
 
 
+async def cut(database: str) -> None:
+    """Cut all connections to a database but this one."""
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
+
+
 async def kill(process: asyncio.subprocess.Process) -> None:
     process.kill()
     await process.wait()
@@ -80,7 +90,7 @@ def facts(report: SyncReport) -> tuple[object, ...]:
 
 
 async def test_killed_and_stopped(tmp_path: Path, postgres: str):
-    """Whoever is killed while listing or reading, or paused past its lease: rows and counts are those of one sync."""
+    """Whoever is killed, cut off, or paused past its lease: rows and counts are those of a single sync."""
     alone = f"sqlite:///{tmp_path / 'alone.db'}"
     processes: list[asyncio.subprocess.Process] = []
 
@@ -96,7 +106,7 @@ async def test_killed_and_stopped(tmp_path: Path, postgres: str):
         FakePinwheel(accounts=ACCOUNTS) as fake,
         Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel,
     ):
-        for number in range(0, ACCOUNTS, 7):  # some lists of several pages, in the middle of which a process dies
+        for number in range(0, ACCOUNTS, 9):  # some lists of several pages, in the middle of which a process dies
             fake.world.recast(fake.world.account_id(number), paystubs=350)
         single = await sync(pinwheel, SqlSink(alone), products=PRODUCTS)
         fake.clear_records()
@@ -104,16 +114,17 @@ async def test_killed_and_stopped(tmp_path: Path, postgres: str):
             # The list is under way, and hangs, when whoever lists is killed. Requests take a while, or all were over
             # before anybody could be killed.
             fake.script(*[Fault()] * 4, Fault(delay_s=60), operation="list_accounts")
-            fake.script(Fault(delay_s=0.15), times=500, operation="list_paystubs")
+            fake.script(Fault(delay_s=0.1), times=500, operation="list_paystubs")
             lists = await start()
             await until(fake, "list_accounts", 5)
             await until(fake, "list_paystubs", 10)
             await kill(lists)
             await hold(postgres, "1 hour")  # or the run might be over before everybody is there
             reads, paused, last = await asyncio.gather(*[start() for _ in range(3)])
-            await until(fake, "list_paystubs", 20)
+            await until(fake, "list_paystubs", 16)
             await kill(reads)
             await start()
+            await cut(postgres)
             os.kill(paused.pid, signal.SIGSTOP)
             await asyncio.sleep(1.5 * LEASE_S)  # past the lease, so that another one takes over
             os.kill(paused.pid, signal.SIGCONT)

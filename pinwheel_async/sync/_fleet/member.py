@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -126,9 +127,9 @@ class Member:
         self._lease_s = lease_s
         self._stop = stop
         self._clock = clock
-        self._is_over = False
+        self._over = asyncio.Event()
         self._new = asyncio.Event()
-        """Set when this process adds a partition."""
+        """Set when this process adds a partition, until its reader looks."""
 
     async def work(self) -> None:
         """List and read until the run is over, or this process is to stop.
@@ -153,7 +154,7 @@ class Member:
                 run = await self._store.ask(queries.look, self._run)
                 if run is None or run.state != "listing":
                     return
-                await self._pause()
+                await self._pause(self._over)
             else:
                 await self._list(*claimed, asked_at)
 
@@ -175,7 +176,8 @@ class Member:
                     break
                 after, ids = found
                 lister.name(ids)
-            await lister.list(_Keeper(self._store, run.number, token, self._new), self._pause)
+            keeper = _Keeper(self._store, run.number, token, self._new)
+            await lister.list(keeper, partial(self._pause, self._over))
 
         listing = asyncio.create_task(list_on(), name="pinwheel-fleet-lister")
         halted = asyncio.create_task(halt.wait())
@@ -207,10 +209,9 @@ class Member:
                 continue
             run = await self._store.ask(queries.look, self._run)
             if run is None or run.is_over or (run.can_end and await self._end()):
-                self._is_over = True
-                self._new.set()
+                self._over.set()
             else:
-                await self._pause()
+                await self._pause(self._new)
 
     async def _end(self) -> bool:
         return await self._store.ask(queries.end, self._run)
@@ -305,16 +306,16 @@ class Member:
                 await self._store.ask(work, *args, **kwargs)
 
     def _is_done(self) -> bool:
-        return self._is_over or self._stop.is_set()
+        return self._over.is_set() or self._stop.is_set()
 
-    async def _pause(self) -> None:
-        """Wait a little, or until there is a new partition, or nothing more to do."""
-        new, stop = asyncio.create_task(self._new.wait()), asyncio.create_task(self._stop.wait())
+    async def _pause(self, until: asyncio.Event) -> None:
+        """Wait a little, or until something happens or this process is to stop."""
+        waiting = [asyncio.create_task(event.wait()) for event in (until, self._stop)]
         try:
-            await asyncio.wait([new, stop], timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            new.cancel()
-            stop.cancel()
+            for task in waiting:
+                task.cancel()
 
 
 class _Keeper:

@@ -66,7 +66,6 @@ class RunRow:
     in_flight: int
     leases: int
     """Leases that last."""
-    is_listed_by_someone: bool
     now: datetime
     """The time of the database."""
 
@@ -125,7 +124,8 @@ def begin(connection: Connection, plan: Mapping[str, Any]) -> RunRow:
             )
         return current
     number = 1 if current is None else current.number + 1
-    connection.execute(delete(partitions))
+    # Those of the run before stay: of its processes some may not have reported its failures yet.
+    connection.execute(delete(partitions).where(partitions.c.run < number - 1))
     connection.execute(delete(runs).where(runs.c.number <= number - _KEPT_RUNS))
     forget_before = None
     if not plan["changed_only"]:
@@ -190,7 +190,6 @@ def look(connection: Connection, number: int) -> RunRow | None:
         waiting=row.waiting,
         in_flight=sum(in_flight for _, in_flight in row.held or ()),
         leases=len(row.held or ()) + lists,
-        is_listed_by_someone=lists,
         now=row.now,
     )
 

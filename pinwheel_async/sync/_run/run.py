@@ -1,4 +1,8 @@
-"""Engine of a sync: a bounded pool of workers on one queue of units, every page into the sink as it arrives."""
+"""Engine of a sync: a bounded pool of workers on one queue of units, every page into the sink as it arrives.
+
+It has over 500 lines because that is one class: listing, due units and failures all meet in its counters and its queue.
+Processes of a fleet use it, too, one of them for the list, each for what it reads (`_fleet/`).
+"""
 
 import asyncio
 import logging

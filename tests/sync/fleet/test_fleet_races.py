@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from pinwheel_async import ConfigurationError
+from pinwheel_async._clock import Clock
 from pinwheel_async.sync import SqlSink
-from pinwheel_async.sync._fleet import queries
+from pinwheel_async.sync._fleet import member, queries
 from pinwheel_async.sync._fleet.queries import Claimed, Part
 from pinwheel_async.sync._sql.queries import purge as purge_account, remains
 from pinwheel_async.sync._sql.tables import options_for, tables_named
@@ -443,3 +445,29 @@ async def test_abandoned(engine: AsyncEngine):
 
     assert newer.number == RUN + 1
     assert (await look(engine)).state == "abandoned"
+
+
+async def test_failures_of_the_run_before(engine: AsyncEngine):
+    """A run that is begun as soon as another one is over leaves the failures of that for its report."""
+    token = await partition(engine, "a")
+    mine = await claim(engine)
+    document = {"account_id": "a", "product": "income", "error": "ServerError", "message": "m"}
+    await do(engine, queries.finish, RUN, mine, counts={}, documents={"a": [document]}, failed=[])
+    await do(engine, queries.end_list, RUN, token)
+    await do(engine, queries.end, RUN)
+
+    assert (await do(engine, queries.begin, PLAN)).number == RUN + 1
+    assert await do(engine, queries.failures, RUN) == [document]
+
+
+async def test_a_list_that_waits(monkeypatch: pytest.MonkeyPatch):
+    """A lister that waits for partitions to be read asks now and then, although there are some to be read."""
+    monkeypatch.setattr(member, "POLL_S", 0.05)
+    nothing: Any = None
+    waiting = member.Member(nothing, nothing, nothing, RUN, lease_s=1, stop=asyncio.Event(), clock=Clock())
+    waiting._new.set()
+    began = monotonic()
+
+    await waiting._pause(waiting._over)
+
+    assert monotonic() - began >= 0.045

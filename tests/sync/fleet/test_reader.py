@@ -33,7 +33,6 @@ RUN = RunRow(
     waiting=1,
     in_flight=0,
     leases=1,
-    is_listed_by_someone=False,
     now=BEGAN,
 )
 
