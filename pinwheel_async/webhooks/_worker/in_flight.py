@@ -12,7 +12,7 @@ from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._inbox.base import Claim
 from pinwheel_async.webhooks._router import Lease
-from pinwheel_async.webhooks._worker.dispatch import start_task
+from pinwheel_async.webhooks._worker.start_task import start_task
 
 _log = logging.getLogger("pinwheel_async.webhooks")
 
@@ -25,7 +25,7 @@ class InFlight(Discreet):
     lease: Lease
     started_at: float
     """When its handlers began, by the clock of the lease."""
-    task: "asyncio.Task[None]" = field(init=False)
+    task: "asyncio.Future[None]" = field(init=False)
     handled: bool = False
     """Whether its handlers have ended, so that only the mark in the inbox is missing."""
 
@@ -85,7 +85,10 @@ class InFlightSet:
         self.running += 1
         in_flight.task = start_task(self._work(in_flight), name=f"pinwheel event {in_flight.event_id}")
         self._all[in_flight.event_id] = in_flight  # not before: KeyboardInterrupt in an eager handler leaves no task
-        in_flight.task.add_done_callback(partial(self._finish, in_flight))
+        if in_flight.task.done():
+            self._finish(in_flight, in_flight.task)
+        else:
+            in_flight.task.add_done_callback(partial(self._finish, in_flight))
 
     def end_handling(self, in_flight: InFlight) -> None:
         """Note that the handlers of a delivery have ended."""
@@ -108,7 +111,7 @@ class InFlightSet:
         while self._all:
             await self.change()
 
-    def _finish(self, in_flight: InFlight, task: "asyncio.Task[None]") -> None:
+    def _finish(self, in_flight: InFlight, task: "asyncio.Future[None]") -> None:
         del self._all[in_flight.event_id]
         self.end_handling(in_flight)
         error = None if task.cancelled() else task.exception()
