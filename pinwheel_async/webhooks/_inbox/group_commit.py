@@ -18,6 +18,7 @@ from attrs import define
 
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks._inbox.hand_over import Committed, HandOver
 from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -87,7 +88,13 @@ class GroupCommit:
     """
 
     def __init__(
-        self, connect: Callable[[], DeliveryStore], on_end: Callable[[], None], *, timeout_s: float | None = None
+        self,
+        connect: Callable[[], DeliveryStore],
+        on_end: Callable[[], None],
+        *,
+        timeout_s: float | None = None,
+        hand_over: HandOver | None = None,
+        on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         """Make ready.
 
@@ -96,7 +103,11 @@ class GroupCommit:
             on_end: Called in the thread after the file is closed, at the end.
             timeout_s: Seconds after which an error is the outcome of what was asked for, as the disk hangs. It may be
                 carried out later all the same, if the thread has it by then.
+            hand_over: What is handed over by the stores that *connect* opens.
+            on_commit: Called in the loop with what groups have brought for the worker, once their tasks were told.
         """
+        self._hand_over_book = hand_over or HandOver()
+        self._on_commit = on_commit
         self._timeout_s = timeout_s
         self._connect = connect
         self._on_end = on_end
@@ -239,7 +250,7 @@ class GroupCommit:
         self._handed_over = group
         self._queue.put(group)
 
-    def _finish(self, group: list[_Operation]) -> None:
+    def _finish(self, group: list[_Operation], committed: Committed) -> None:
         self._handed_over = []
         for operation in group:
             if operation.timer is not None:
@@ -251,6 +262,8 @@ class GroupCommit:
                 operation.future.set_exception(operation.outcome)
             else:
                 operation.future.set_result(operation.outcome)
+        if self._on_commit is not None:
+            self._on_commit(committed)
         if self._waiting:
             self._hand_over(0)
         else:
@@ -273,8 +286,9 @@ class GroupCommit:
             self._carry_out(group[:-1] if last else group)
             if last:
                 self._end()
+            committed = self._hand_over_book.collect()
             try:
-                group[0].future.get_loop().call_soon_threadsafe(self._finish, group)
+                group[0].future.get_loop().call_soon_threadsafe(self._finish, group, committed)
             except RuntimeError:  # the loop was closed, and no task is left that could ask for anything
                 if not last:
                     self._end()

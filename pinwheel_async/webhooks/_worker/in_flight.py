@@ -12,6 +12,7 @@ from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._inbox.base import Claim
 from pinwheel_async.webhooks._router import Lease
+from pinwheel_async.webhooks._worker.memory_queue import AccountQueue
 from pinwheel_async.webhooks._worker.start_task import start_task
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -28,6 +29,10 @@ class InFlight(Discreet):
     task: "asyncio.Future[None]" = field(init=False)
     handled: bool = False
     """Whether its handlers have ended, so that only the mark in the inbox is missing."""
+    queue: AccountQueue | None = None
+    """The queue that it came from, if it was handed over."""
+    is_done: bool = False
+    """Whether it is to be marked as done with others of its queue."""
 
     @property
     def event_id(self) -> str:
@@ -38,15 +43,19 @@ class InFlight(Discreet):
 class InFlightSet:
     """Deliveries in flight, by event id."""
 
-    def __init__(self, work: Callable[[InFlight], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self, work: Callable[[InFlight], Coroutine[Any, Any, None]], on_end: Callable[[InFlight], None]
+    ) -> None:
         """Begin with none.
 
         Args:
             work: Takes a delivery through its handlers and marks it.
+            on_end: Called when that has ended.
         """
         self.running = 0
         """Deliveries whose handlers have not ended."""
         self._work = work
+        self._on_end = on_end
         self._all: dict[str, InFlight] = {}
         self._changed = asyncio.Event()
 
@@ -79,9 +88,14 @@ class InFlightSet:
         in_flight.claim, in_flight.lease.ends_at, in_flight.lease.taken = claim, ends_at, False
         return True
 
-    def add(self, claim: Claim, lease: Lease) -> None:
+    def get(self, claim: Claim) -> InFlight | None:
+        """Return the delivery of a claim, if it is in flight under this one."""
+        in_flight = self._all.get(claim.delivery.event_id)
+        return in_flight if in_flight is not None and in_flight.claim is claim else None
+
+    def add(self, claim: Claim, lease: Lease, queue: AccountQueue | None = None) -> None:
         """Begin to work on a claimed delivery."""
-        in_flight = InFlight(claim, lease, lease.monotonic())
+        in_flight = InFlight(claim, lease, lease.monotonic(), queue=queue)
         self.running += 1
         in_flight.task = start_task(self._work(in_flight), name=f"pinwheel event {in_flight.event_id}")
         self._all[in_flight.event_id] = in_flight  # not before: KeyboardInterrupt in an eager handler leaves no task
@@ -114,6 +128,7 @@ class InFlightSet:
     def _finish(self, in_flight: InFlight, task: "asyncio.Future[None]") -> None:
         del self._all[in_flight.event_id]
         self.end_handling(in_flight)
+        self._on_end(in_flight)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("event %s could not be marked: %s", in_flight.event_id, describe(error))
