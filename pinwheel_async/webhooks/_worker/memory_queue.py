@@ -148,10 +148,14 @@ class MemoryQueue:
     def end(self, queue: AccountQueue, *, ok: bool) -> None:
         """Note that the current delivery of a queue is over: it is to be marked as done, or it was marked otherwise."""
         current, queue.current = queue.current, None
-        if ok and current is not None:
+        if current is None:
+            return
+        if ok:
             queue.handled.append(current)
             self.to_mark[queue.key] = queue
-        elif current is not None:
+            if not queue.waiting:
+                return
+        else:
             self._left(current)
             self.cut(queue)
         self._settle(queue)

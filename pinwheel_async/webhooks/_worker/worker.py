@@ -323,12 +323,14 @@ class Worker:
             await self._release(in_flight, None)
             return
         delivery, run = in_flight.claim.delivery, HandlerRun()
-        retries = HandlerRetries(self._handlers, in_flight.claim.progress)
-        if retries.missing:
+        # Only what was tried before has any, and most deliveries never need it.
+        progress = in_flight.claim.progress
+        retries = HandlerRetries(self._handlers, progress) if progress else None
+        if retries and retries.missing:
             _log.warning("event %s is replayed without: %s", delivery.event_id, ", ".join(retries.missing))
         if in_flight.claim.interrupted >= MAX_INTERRUPTIONS:
             run.problems = (f"the process ended {in_flight.claim.interrupted} times while it ran",)
-            await self._record(in_flight, run, retries)
+            await self._record(in_flight, run, retries or HandlerRetries(self._handlers))
             return
         try:
             await self._dispatcher.run(
@@ -338,30 +340,38 @@ class Worker:
                 attempt=in_flight.claim.attempt,
                 token=in_flight.claim.token,
                 lease=in_flight.lease,
-                skip=retries.skip,
+                skip=retries.skip if retries else (),
                 into=run,
             )
         except asyncio.CancelledError:
             if run.is_held:
                 raise  # left to its lease, the longest that the account can still wait for the handler
             if not run.is_over:
+                retries = retries or HandlerRetries(self._handlers)
                 retries.record_returned(run)
                 await self._release(in_flight, retries.dump() if run.returned else None)
                 raise
         except Exception as error:  # noqa: BLE001  # a fault of ours must not bring the delivery back for ever
             run = HandlerRun((f"(delivery): {type(error).__name__}",))
         self._in_flight.end_handling(in_flight)
-        await self._record(in_flight, run, retries)
+        if run.ok and not retries:
+            await self._record_done(in_flight)
+        else:
+            await self._record(in_flight, run, retries or HandlerRetries(self._handlers))
+
+    async def _record_done(self, in_flight: InFlight) -> None:
+        """Mark a delivery as done: at once, or with others if it was handed over."""
+        if in_flight.queue is None:
+            await self._mark(in_flight, self._inbox.done)
+        else:
+            in_flight.is_done = True
 
     async def _record(self, in_flight: InFlight, run: HandlerRun, retries: HandlerRetries) -> None:
         """Mark a delivery as done, as failed until its next attempt, or as dead."""
         delivery, attempt = in_flight.claim.delivery, in_flight.claim.attempt
         retry_in_s = retries.record(run, default=self._retry, random=self._clock.random())
         if retry_in_s is None and run.ok and not retries.given_up:
-            if in_flight.queue is None:
-                await self._mark(in_flight, self._inbox.done)
-            else:
-                in_flight.is_done = True
+            await self._record_done(in_flight)
             return
         failures = {failure.handler: failure.reason for failure in run.failures} | retries.given_up
         reason = "; ".join([*run.problems, *[f"{handler.name}: {why}" for handler, why in failures.items()]])[
