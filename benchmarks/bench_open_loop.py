@@ -58,6 +58,7 @@ class Server:
         stack.callback(process.wait)
         stack.callback(process.terminate)
         assert process.stdout is not None
+        self.pid = process.pid
         self.port = int(process.stdout.readline())
 
     def handled(self) -> dict[str, float]:
@@ -70,6 +71,7 @@ class Server:
         count = int(rate * seconds)
         deliveries = [signed("ours") for _ in range(count)]
         ids = [delivery[delivery.index(b'"event_id": "') + 13 :][:36].decode() for delivery in deliveries]
+        began_cpu = self._cpu_s()
         began, answers, statuses = self._send(deliveries, rate)
         ended = began + seconds
         handled = self.handled()
@@ -89,7 +91,12 @@ class Server:
             "handled in time %": 100 * sum(at <= ended + GRACE_S for at in handled.values()) / count,
             "handled/s": len(handled) / last,
             "refused": count - statuses.get(b"200", 0),
+            "CPU µs": (self._cpu_s() - began_cpu) / count * 1e6,
         }
+
+    def _cpu_s(self) -> float:
+        tasks = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
 
     def _send(self, deliveries: list[bytes], rate: int) -> tuple[float, list[float], dict[bytes, int]]:
         poller, sockets = select.epoll(), {}

@@ -72,6 +72,8 @@ class Committed(Discreet):
     """What the transactions of a group have brought for the worker."""
 
     handed: list[Handed] = field(factory=list[Handed])
+    taker: Taker | None = None
+    """Who is to have that."""
     dropped: list[int] = field(factory=list[int])
     """Rows that were handed over and are not ours any more."""
     has_due: bool = False
@@ -93,6 +95,8 @@ class HandOver:
         self.orphans: list[tuple[int, int]] = []
         """First and last of the tokens given by transactions that failed: a commit that reports an error may have been
         carried out, and nobody has in memory what it has claimed."""
+        self._owner: Taker | None = None
+        """Who has the chains in memory."""
         self._chains: dict[str, Chain] = {}
         self._before: dict[str, Chain | None] = {}
         """What the chains were before the transaction that is under way, where it has changed them."""
@@ -105,6 +109,13 @@ class HandOver:
     def chains(self) -> list[tuple[str, Chain]]:
         """Return all chains, with their ordering keys."""
         return list(self._chains.items())
+
+    def give_to(self, taker: Taker) -> None:
+        """Let what is handed over go to a worker; if it went to another one, what follows that stays in the file."""
+        if self._owner is not taker:
+            self.close_all()
+            self._owner = taker
+        self.pending.taker = taker
 
     def append(self, key: str, seq: int, token: int) -> None:
         """Lengthen a chain, or begin one."""
@@ -160,6 +171,7 @@ class HandOver:
         self.orphans.clear()
         pending, self.pending, committed = self.pending, Committed(), self._committed
         committed.handed += pending.handed
+        committed.taker = committed.taker if pending.taker is None else pending.taker
         committed.dropped += pending.dropped
         committed.has_due = committed.has_due or pending.has_due
 

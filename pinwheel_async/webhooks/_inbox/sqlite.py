@@ -244,25 +244,28 @@ class SqliteInbox:
             self._give_back(claiming)
             raise
 
-    def hand_over_to(self, taker: Taker | None) -> None:
-        """Let a worker of this process have what is put from now on, as far as it takes it, without claiming it.
-
-        None ends that: what was handed over stays claimed, until it is marked or given back or its lease ends.
-        """
+    def hand_over_to(self, taker: Taker) -> None:
+        """Let a worker of this process have what is put from now on, as far as it takes it, without claiming it."""
         self._handed_over.taker = taker
 
-    async def finish(self, finished: Sequence[tuple[str, Sequence[int]]]) -> Sequence[bool]:
+    def end_hand_over(self, taker: Taker) -> None:
+        """Hand nothing more over to a worker. What it was handed stays claimed, until it is marked or given back."""
+        if self._handed_over.taker is taker:
+            self._handed_over.taker = None
+
+    async def finish(self, finished: Sequence[tuple[str, Sequence[int]]], *, lease_s: float) -> Sequence[bool]:
         """Mark what was handed over as done, and claim the next of each ordering key that was.
 
         It has to be awaited before more is marked of the same keys.
 
         Args:
             finished: Ordering keys, and of each the oldest rows that were handed over and are not marked yet.
+            lease_s: Seconds of the leases on what follows.
 
         Returns:
             For each key whether all went well; if not, the lease was lost, or what follows is not ours any more.
         """
-        return await self._consuming.submit(lambda store: store.finish(finished), flush=False)
+        return await self._consuming.submit(lambda store: store.finish(finished, lease_s), flush=False)
 
     async def extend(self, claim: Claim, *, lease_s: float) -> bool:
         """Let the lease begin again now; return False if it was lost."""
@@ -453,13 +456,13 @@ class SqliteInbox:
     def _on_commit(self, hand_over: HandOver, committed: Committed) -> None:
         """Hand over what a group has stored, and wake who waits for the rest."""
         taker = hand_over.taker if hand_over is self._handed_over else None  # else its disk hung, and it was given up
-        if taker is None:
-            self._give_back_late(tuple([handed.claim for handed in committed.handed if handed.is_first]))
-        else:
-            if committed.dropped:
-                taker.drop(committed.dropped)
-            if committed.handed:
+        if taker is not None and committed.dropped:
+            taker.drop(committed.dropped)
+        if committed.handed:
+            if taker is not None and taker is committed.taker:
                 taker.take(committed.handed)
+            else:  # it has stopped meanwhile; what is not claimed yet, as something is before it, is left alone by this
+                self._give_back_late(tuple([handed.claim for handed in committed.handed]))
         if committed.has_due:
             self._notifier.notify()
 
@@ -474,9 +477,7 @@ class SqliteInbox:
         task.add_done_callback(self._returning.discard)
 
     def _give_back_late(self, claims: tuple[Claim, ...]) -> None:
-        """Give back what the thread claimed after nobody waited for it any more, because the disk hung."""
-        if not claims:
-            return
+        """Give back what the thread claimed after nobody waited for it any more, as when the disk hung."""
         claimed: asyncio.Future[tuple[Claim, ...]] = asyncio.get_running_loop().create_future()
         claimed.set_result(claims)
         self._give_back(claimed)

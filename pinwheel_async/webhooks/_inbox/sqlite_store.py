@@ -320,11 +320,12 @@ class DeliveryStore:
         self._change(sql.CLAIM, (self.now + lease_s, token), [seq for seq, _ in claims])
         return tuple([claim for _, claim in claims])
 
-    def finish(self, finished: Sequence[tuple[str, Sequence[int]]]) -> list[bool]:
+    def finish(self, finished: Sequence[tuple[str, Sequence[int]]], lease_s: float) -> list[bool]:
         """Mark as done what was handed over, and claim the next of each chain.
 
         Args:
             finished: Ordering keys, and the rows at the beginning of the chain of each that are done.
+            lease_s: Seconds of the leases on what follows.
 
         Returns:
             For each key whether all went well; if not, all that is left of its chain is not ours any more.
@@ -363,8 +364,7 @@ class DeliveryStore:
         self._change(sql.DONE, ("kept" if self.keep_bodies_s else "done", self.now), done)
         if not self.keep_bodies_s:
             self._drop_bodies(done)
-        taker = self.hand_over.taker
-        self._change(sql.CLAIM_NEXT, (self.now + (taker.lease_s if taker else 0),), following)
+        self._change(sql.CLAIM_NEXT, (self.now + lease_s,), following)
         self._count("waiting", "claimed", len(following))
         for key in ended:
             self._promote_first(key)
@@ -554,6 +554,7 @@ class DeliveryStore:
         if self.new_ids:
             return False
         hand_over = self.hand_over
+        hand_over.give_to(taker)
         room, room_bytes = taker.room()
         ends_at = taker.lease_end()
         self.connection.execute(sql.ADVANCE_FENCE, (len(deliveries),))

@@ -23,11 +23,15 @@ MAX_BYTES = 16 * 1024 * 1024
 class HandsOver(Protocol):
     """Inbox that can hand over; see `SqliteInbox`."""
 
-    def hand_over_to(self, taker: Taker | None) -> None:
+    def hand_over_to(self, taker: Taker) -> None:
         """Hand over what is put from now on."""
         ...
 
-    async def finish(self, finished: Sequence[tuple[str, Sequence[int]]]) -> Sequence[bool]:
+    def end_hand_over(self, taker: Taker) -> None:
+        """Hand nothing more over."""
+        ...
+
+    async def finish(self, finished: Sequence[tuple[str, Sequence[int]]], *, lease_s: float) -> Sequence[bool]:
         """Mark what was handed over as done."""
         ...
 

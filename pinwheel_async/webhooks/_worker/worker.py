@@ -155,7 +155,7 @@ class Worker:
                     await self._in_flight.all_finished()
                     await self._empty_memory()
         if self._hands_over is not None:
-            self._hands_over.hand_over_to(None)
+            self._hands_over.end_hand_over(self._memory)
         if self._marking is not None:
             self._tasks.append(self._marking)
         if self._late_beginning is not None:
@@ -402,7 +402,7 @@ class Worker:
             finished = [(queue.key, [item.seq for item in queue.handled]) for queue in queues]
             ends_at = self._memory.lease_end()
             try:
-                outcomes = await self._hands_over.finish(finished)
+                outcomes = await self._hands_over.finish(finished, lease_s=self._lease_s)
             except Exception as error:
                 self._memory.to_mark |= {queue.key: queue for queue in queues}
                 if once or self._closing:

@@ -414,7 +414,7 @@ class HandOverMachine(SqliteMachine):
             return multiple()
         finished, left = chain[:number], chain[number:]
         is_held = self.held(chain[0][0].claim) is not None
-        (ok,) = self.run(self.inbox.finish([(key, [item.seq for item, _ in finished])]))
+        (ok,) = self.run(self.inbox.finish([(key, [item.seq for item, _ in finished])], lease_s=Taker.lease_s))
         assert ok is is_held
         if not ok:
             return multiple()

@@ -92,7 +92,7 @@ async def test_a_mark_claims_the_next(inbox, taker, deliver):
     """Marks of the beginning of a chain are one step with the claim of what follows, which has its lease from then."""
     for event_id in "123":
         await inbox.put(deliver(event_id, "a"))
-    outcome = await inbox.finish([("a", taker.seqs("1", "2"))])
+    outcome = await inbox.finish([("a", taker.seqs("1", "2"))], lease_s=30)
 
     assert ([True], {"1": ("done", 0 + 1), "2": ("done", 0), "3": ("claimed", 1)}) == (outcome, await states(inbox))
     assert await inbox.extend(taker.claim("3"), lease_s=30)
@@ -102,7 +102,7 @@ async def test_bodies_of_what_is_marked_are_gone(inbox, taker, deliver, path):
     """A mark removes the bodies of what was handed over, in the same transaction."""
     for event_id in "12":
         await inbox.put(deliver(event_id, "a", body=b"PAYROLL-DATA"))
-    await inbox.finish([("a", taker.seqs("1", "2"))])
+    await inbox.finish([("a", taker.seqs("1", "2"))], lease_s=30)
     with closing(sqlite3.connect(path)) as connection:
         assert (0,) == connection.execute("SELECT count(*) FROM body").fetchone()
 
@@ -112,7 +112,7 @@ async def test_a_repetition_is_not_handed_over(inbox, taker, deliver):
     for event_id in "12":
         await inbox.put(deliver(event_id, "a"))
     again = [await inbox.put(deliver(event_id, "a")) for event_id in "12"]
-    await inbox.finish([("a", taker.seqs("1"))])
+    await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
     again.append(await inbox.put(deliver("1", "a")))
 
     assert ([False] * 3, 2) == (again, len(taker.handed))
@@ -120,7 +120,7 @@ async def test_a_repetition_is_not_handed_over(inbox, taker, deliver):
 
 async def test_an_account_with_something_in_the_file_is_not_handed_over(inbox, taker, deliver):
     """While something of an account waits that was not handed over, what comes waits behind it, in order."""
-    inbox.hand_over_to(None)
+    inbox.end_hand_over(taker)
     await inbox.put(deliver("1", "a"))
     inbox.hand_over_to(taker)
     await inbox.put(deliver("2", "a"))
@@ -143,7 +143,7 @@ async def test_what_finds_no_room_waits_in_the_file(inbox, taker, deliver, limit
     for event_id, key in (("4", "a"), ("5", "b")):
         await inbox.put(deliver(event_id, key, body=BODY))
     claimed = ids(await claim(inbox))
-    await inbox.finish([("a", taker.seqs("1"))])
+    await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
     later = ids(await claim(inbox))
 
     assert ([("1", True)], ["3"], ["2"]) == (taker.taken, claimed, later)
@@ -185,7 +185,7 @@ async def test_another_mark_leaves_what_follows_to_claims(inbox, taker, deliver,
 
     assert (True, ["2", "3"] if mark == "dead" else ["1", "2", "3"]) == (marked, order)
     assert 2 == len(taker.handed)
-    assert [False] == await inbox.finish([("a", taker.seqs("2"))])
+    assert [False] == await inbox.finish([("a", taker.seqs("2"))], lease_s=30)
 
 
 async def test_an_account_is_handed_over_again_once_nothing_waits(inbox, taker, deliver):
@@ -205,7 +205,7 @@ async def test_a_lapsed_lease_is_lost(inbox, opened, taker, deliver, time):
     time.advance(31)
     async with opened() as other:
         taken = await claim_one(other)
-        outcome = await inbox.finish([("a", taker.seqs("1"))])
+        outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
         await inbox.put(deliver("3", "a"))
         done = await other.done(taken)
         following = await claim_one(other)
@@ -221,7 +221,7 @@ async def test_an_own_claim_of_a_lapsed_lease_ends_the_chain(inbox, taker, deliv
         await inbox.put(deliver(event_id, "a"))
     time.advance(31)
     again = await claim_one(inbox)
-    outcome = await inbox.finish([("a", taker.seqs("1"))])
+    outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
 
     assert (["1", "2"], [False]) == (taker.dropped, outcome)
     assert await inbox.done(again)
@@ -246,7 +246,7 @@ async def test_what_another_process_has_stored_is_not_overtaken(inbox, opened, t
     async with opened() as other:
         await other.put(deliver("2", "a"))
         await inbox.put(deliver("3", "a"))
-        outcome = await inbox.finish([("a", taker.seqs("1"))])
+        outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
         order = []
         while claims := await claim(inbox):
             order += ids(claims)
@@ -264,7 +264,10 @@ async def test_two_processes_hand_over_what_is_their_own(inbox, opened, taker, d
         await other.put(deliver("2", "b"))
         await other.put(deliver("3", "a"))
         await inbox.put(deliver("4", "b"))
-        outcomes = [*await inbox.finish([("a", taker.seqs("1"))]), *await other.finish([("b", second.seqs("2"))])]
+        outcomes = [
+            *await inbox.finish([("a", taker.seqs("1"))], lease_s=30),
+            *await other.finish([("b", second.seqs("2"))], lease_s=30),
+        ]
         left = ids(await claim(inbox))
 
     assert ([("1", True)], [("2", True)]) == (taker.taken, second.taken)
@@ -282,7 +285,7 @@ async def test_what_is_purged_is_dropped(inbox, opened, taker, deliver, purged):
     if purged == "1":
         assert (["1", "2", "3"], ["2"]) == (taker.dropped, ids(await claim(inbox)))
     else:
-        outcome = await inbox.finish([("a", taker.seqs("1"))])
+        outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
         assert (["2"], [True], ("claimed", 1)) == (taker.dropped, outcome, (await states(inbox))["3"])
 
 
@@ -306,7 +309,7 @@ async def test_revived_comes_before_what_comes_later(inbox, taker, deliver):
     await inbox.put(deliver("2", "a"))
     await inbox.revive()
     await inbox.put(deliver("3", "a"))
-    await inbox.finish([("a", taker.seqs("2"))])
+    await inbox.finish([("a", taker.seqs("2"))], lease_s=30)
 
     assert [("1", True), ("2", True)] == taker.taken
     assert ["1"] == ids(await claim(inbox))
@@ -319,7 +322,7 @@ async def test_a_failed_commit_hands_nothing_over(inbox, taker, deliver):
     await refusal(inbox.put(deliver("2", "a", body=BODY * 10_000)))
     await pragma(inbox, "max_page_count = 100000")
     await inbox.put(deliver("2", "a"))
-    outcome = await inbox.finish([("a", taker.seqs("1"))])
+    outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
 
     assert ([("1", True)], [True], ["2"]) == (taker.taken, outcome, ids(await claim(inbox)))
 
@@ -366,9 +369,9 @@ async def test_a_mark_that_reports_an_error_is_made_again(inbox, taker, deliver,
     for event_id in "12":
         await inbox.put(deliver(event_id, "a"))
     commit_that_lies()
-    await refusal(inbox.finish([("a", taker.seqs("1"))]))
-    outcome = await inbox.finish([("a", taker.seqs("1"))])
-    last = await inbox.finish([("a", taker.seqs("2"))])
+    await refusal(inbox.finish([("a", taker.seqs("1"))], lease_s=30))
+    outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
+    last = await inbox.finish([("a", taker.seqs("2"))], lease_s=30)
 
     assert ([True], [True], {"1": ("done", 1), "2": ("done", 1)}) == (outcome, last, await states(inbox))
 
@@ -379,7 +382,7 @@ async def test_books_agree_in_the_middle_of_a_chain(opened, taker, deliver, path
         inbox.hand_over_to(taker)
         for event_id in "123":
             await inbox.put(deliver(event_id, "a"))
-        await inbox.finish([("a", taker.seqs("1"))])
+        await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
         counts, preview = await inbox.counts(), await inbox.preview(DeliveryFilter())
         progress = await inbox.progress("3")
         check = await check_inbox(path)
@@ -415,7 +418,7 @@ async def test_hashed_and_encrypted(path, taker, deliver, time):
     await inbox.put(deliver("2", "account-4711"))
     (first, second) = taker.handed
     key = first.claim.delivery.ordering_key
-    outcome = await inbox.finish([(key, [first.seq])])
+    outcome = await inbox.finish([(key, [first.seq])], lease_s=30)
     on_disk = path.read_bytes() + path.with_name(f"{path.name}-wal").read_bytes()
     await inbox.close()
 
@@ -429,12 +432,25 @@ async def test_hashed_and_encrypted(path, taker, deliver, time):
     assert b"account-4711" not in on_disk
 
 
+async def test_another_worker_gets_no_follower_of_the_first(inbox, taker, deliver, time):
+    """When another worker takes over what follows in a chain of the first is claimed by whoever asks, in its turn."""
+    await inbox.put(deliver("1", "a"))
+    second = Taker(time.clock)
+    inbox.hand_over_to(second)
+    inbox.end_hand_over(taker)
+    await inbox.put(deliver("2", "a"))
+    await inbox.put(deliver("3", "b"))
+    outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
+
+    assert ([("3", True)], [True], ["2"]) == (second.taken, outcome, ids(await claim(inbox)))
+
+
 async def test_what_nobody_takes_any_more_is_given_back(inbox, taker, deliver):
     """What was put while a worker took it, and is stored once it does not, is due at once."""
-    putting = asyncio.ensure_future(inbox.put(deliver("1", "a")))
+    putting = asyncio.gather(inbox.put(deliver("1", "a")), inbox.put(deliver("2", "a")))
     while not inbox._group._handed_over:
         await asyncio.sleep(0)
-    inbox.hand_over_to(None)
+    inbox.end_hand_over(taker)
     await putting
     async with asyncio.timeout(5):
         while not (claims := await claim(inbox)):

@@ -11,6 +11,7 @@ from pinwheel_async.errors import InboxError
 from pinwheel_async.events import Event, IncomeAdded
 from pinwheel_async.webhooks import Context, DeliveryFilter
 from pinwheel_async.webhooks._worker import memory_queue, worker as worker_module
+from pinwheel_async.webhooks._worker.worker import Worker
 
 TWICE = RetryPolicy(attempts=2, base_s=10.0)
 
@@ -77,9 +78,9 @@ async def test_a_failure_waits_for_the_marks_before_it(work, inbox):
     """A delivery that fails while the one before it is being marked is marked as failed, and tried again."""
     release, order, finish = asyncio.Event(), [], inbox.finish
 
-    async def slow(finished):
+    async def slow(finished, *, lease_s):
         await release.wait()
-        return await finish(finished)
+        return await finish(finished, lease_s=lease_s)
 
     async def handle(event: IncomeAdded) -> None:
         order.append(event.event_id)
@@ -123,11 +124,11 @@ async def test_marks_that_fail_are_made_again(work, inbox, caplog):
     """While the inbox fails marks are repeated, in order, and nothing is handled again."""
     order, failures, finish = [], [1, 1], inbox.finish
 
-    async def failing(finished):
+    async def failing(finished, *, lease_s):
         if failures:
             failures.pop()
             raise InboxError("the disk of the inbox is full", reason="SQLITE_FULL")
-        return await finish(finished)
+        return await finish(finished, lease_s=lease_s)
 
     async def handle(event: IncomeAdded) -> None:
         order.append(event.event_id)
@@ -462,6 +463,31 @@ async def test_a_worker_that_is_started_again_is_handed_over_to(work, claimed):
     await work.settled()
 
     assert (["1", "2"], []) == (handled, claimed)
+
+
+async def test_two_workers_of_one_inbox(work, inbox):
+    """Of two workers on one inbox the later is handed over to; nothing is stranded when it begins, nor when it ends."""
+    began, release, handled = asyncio.Event(), asyncio.Event(), []
+
+    async def handle(event: IncomeAdded) -> None:
+        began.set()
+        await release.wait()
+        handled.append(event.event_id)
+
+    await work(handle)
+    await work.put("1", account_id="a")
+    await began.wait()
+    other = Worker(inbox, work.worker._dispatcher, clock=work.time.clock)
+    other.start()
+    await asyncio.gather(work.put("2", account_id="a"), work.put("3", account_id="b"))
+    release.set()
+    await work.settled()
+    await other.stop(1)
+    await work.put("4", account_id="a")
+    await work.settled()
+
+    assert ["1", "2", "4"] == [event_id for event_id in handled if event_id != "3"]
+    assert 4 == len(handled)
 
 
 async def test_nothing_is_logged_of_an_ordinary_day(work, caplog):
