@@ -138,12 +138,6 @@ class HandOver:
         if key in self._chains:
             self.set(key, None)
 
-    def lose(self, key: str, token: int) -> None:
-        """End a chain whose first row has this token, and tell the worker: its lease was lost."""
-        chain = self._chains.get(key)
-        if chain is not None and chain.rows[0][1] == token:
-            self.forget(key, [chain.rows[0][0]])
-
     def close(self, key: str) -> None:
         """Let a chain not become longer."""
         chain = self._chains.get(key)

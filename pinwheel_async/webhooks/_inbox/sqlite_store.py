@@ -404,9 +404,7 @@ class DeliveryStore:
     def extend(self, claim: Claim, lease_s: float) -> bool:
         """See `Inbox.extend`."""
         held = self._held(claim)
-        if held is None:
-            self.hand_over.lose(claim.delivery.ordering_key, claim.token)
-        else:
+        if held is not None:
             self.connection.execute("UPDATE delivery SET at = ? WHERE seq = ?", (self.now + lease_s, held.seq))
         return held is not None
 
@@ -612,7 +610,6 @@ class DeliveryStore:
             hand_over.set(key, Chain(tuple(rows)))
             is_lost = bool(rows) and states.get(rows[0]) != "claimed"
             hand_over.forget(key, [row[0] for row in rows if row not in states or (is_lost and row is rows[0])])
-        hand_over.close_all()
 
     def _insert(
         self, rows: Sequence[tuple[Any, ...]], bodies: Sequence[tuple[Any, ...]], insert: str, row_values: str

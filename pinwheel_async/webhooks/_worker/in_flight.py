@@ -77,16 +77,15 @@ class InFlightSet:
                 slow += 1
         return slow, None
 
-    def renew(self, claim: Claim, ends_at: float) -> bool:
-        """Go on under a new claim, if a delivery is in flight; return whether it is.
+    def renew(self, claim: Claim, ends_at: float) -> InFlight | None:
+        """Go on under a new claim with a delivery that is in flight, and return it; None if it is not.
 
         Then the loop was blocked until the lease had ended, and no other worker was there to claim it.
         """
         in_flight = self._all.get(claim.delivery.event_id)
-        if in_flight is None:
-            return False
-        in_flight.claim, in_flight.lease.ends_at, in_flight.lease.taken = claim, ends_at, False
-        return True
+        if in_flight is not None:
+            in_flight.claim, in_flight.lease.ends_at, in_flight.lease.taken = claim, ends_at, False
+        return in_flight
 
     def get(self, claim: Claim) -> InFlight | None:
         """Return the delivery of a claim, if it is in flight under this one."""

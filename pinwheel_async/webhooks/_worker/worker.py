@@ -1,4 +1,8 @@
-"""Worker: claims deliveries from the inbox and takes them through the handlers, accounts side by side."""
+"""Worker: claims deliveries from the inbox and takes them through the handlers, accounts side by side.
+
+What the inbox hands over from memory takes the same way without a claim. The file has over 500 lines because that is
+one class: both ways share places, leases, and what a stop has to wait for.
+"""
 
 import asyncio
 import logging
@@ -217,7 +221,7 @@ class Worker:
         finally:
             self._kept_places = 0
             self._begin_soon()
-        new = [claim for claim in claims if not self._in_flight.renew(claim, ends_at)]
+        new = [claim for claim in claims if not self._renew(claim, ends_at)]
         suspects = [claim for claim in new if SUSPECT_AFTER <= claim.interrupted < MAX_INTERRUPTIONS]
         if suspects and (len(new) > 1 or not self._is_idle()):
             # Given back before the others begin: if one of these ends the process, the suspects are not claimed.
@@ -233,6 +237,15 @@ class Worker:
             self._in_flight.add(claim, Lease(ends_at=ends_at, monotonic=self._clock.monotonic))
         if not claims:
             await self._pause_for(self._inbox.wait(IDLE_S))
+
+    def _renew(self, claim: Claim, ends_at: float) -> bool:
+        """Go on with a delivery under a new claim, if it is in flight; return whether it is."""
+        in_flight = self._in_flight.renew(claim, ends_at)
+        if in_flight is not None and in_flight.queue is not None:
+            # Its account is not handed over any more: others may have had it in between.
+            queue, in_flight.queue = in_flight.queue, None
+            self._memory.end(queue, ok=False)
+        return in_flight is not None
 
     def _free_places(self, slow: int) -> int:
         """Return how many more deliveries may be claimed while so many are slow."""
@@ -403,9 +416,9 @@ class Worker:
             ends_at = self._memory.lease_end()
             try:
                 outcomes = await self._hands_over.finish(finished, lease_s=self._lease_s)
-            except Exception as error:
+            except BaseException as error:
                 self._memory.to_mark |= {queue.key: queue for queue in queues}
-                if once or self._closing:
+                if once or self._closing or not isinstance(error, Exception):
                     raise
                 if not failed:
                     _log.error("%d events are not marked yet: %s", len(queues), describe(error))

@@ -2,11 +2,14 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
 
 from pinwheel_async.webhooks import DeliveryFilter, SqliteInbox, check_inbox
+from pinwheel_async.webhooks._inbox import sqlite_schema
+from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore
 
 from .claims import claim, claim_one, ids
 from .refusals import BODY, refusal
@@ -328,33 +331,28 @@ async def test_a_failed_commit_hands_nothing_over(inbox, taker, deliver):
 
 
 @pytest.fixture
-def commit_that_lies(monkeypatch):
-    """Let the next commit be carried out and report that it was not."""
-    from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore
+def failing_commit(monkeypatch):
+    """Let the next commit report an error, though it is carried out or not."""
+    commit = DeliveryStore.commit
 
-    def arm(count=1):
-        commit, left = DeliveryStore.commit, [count]
+    def arm(*, is_carried_out):
+        def fail(store):
+            monkeypatch.setattr(DeliveryStore, "commit", commit)
+            if is_carried_out:
+                store.connection.execute(
+                    sqlite_schema.SET_COUNTS, (*store.state_counts.values(), store.now, store.last_seq)
+                )
+                store.connection.execute("COMMIT")
+            raise sqlite3.OperationalError("disk I/O error")
 
-        def lying(store):
-            commit, store.hand_over.commit = store.hand_over.commit, lambda: None
-            try:
-                original(store)
-            finally:
-                store.hand_over.commit = commit
-            if left[0]:
-                left[0] -= 1
-                raise sqlite3.OperationalError("disk I/O error")
-            commit()
-
-        original = commit
-        monkeypatch.setattr(DeliveryStore, "commit", lying)
+        monkeypatch.setattr(DeliveryStore, "commit", fail)
 
     return arm
 
 
-async def test_a_commit_that_reports_an_error_strands_nothing(inbox, taker, deliver, commit_that_lies):
+async def test_a_commit_that_reports_an_error_strands_nothing(inbox, taker, deliver, failing_commit):
     """What was stored although the commit reported an error is due at once, as if it had never been claimed."""
-    commit_that_lies()
+    failing_commit(is_carried_out=True)
     error = await refusal(inbox.put(deliver("1", "a")))
     again = await inbox.put(deliver("1", "a"))
     claims = await claim(inbox)
@@ -364,16 +362,19 @@ async def test_a_commit_that_reports_an_error_strands_nothing(inbox, taker, deli
     assert error.reason
 
 
-async def test_a_mark_that_reports_an_error_is_made_again(inbox, taker, deliver, commit_that_lies):
-    """A mark that was made although the commit reported an error succeeds when it is made again."""
+@pytest.mark.parametrize("is_carried_out", [True, False])
+async def test_a_mark_that_reports_an_error_is_made_again(inbox, taker, deliver, failing_commit, is_carried_out):
+    """A mark whose commit reported an error succeeds when it is made again, whether or not it was carried out."""
     for event_id in "12":
         await inbox.put(deliver(event_id, "a"))
-    commit_that_lies()
+    failing_commit(is_carried_out=is_carried_out)
     await refusal(inbox.finish([("a", taker.seqs("1"))], lease_s=30))
     outcome = await inbox.finish([("a", taker.seqs("1"))], lease_s=30)
+    between = await states(inbox)
     last = await inbox.finish([("a", taker.seqs("2"))], lease_s=30)
 
-    assert ([True], [True], {"1": ("done", 1), "2": ("done", 1)}) == (outcome, last, await states(inbox))
+    assert ([True], {"1": ("done", 1), "2": ("claimed", 1)}, [True]) == (outcome, between, last)
+    assert [] == taker.dropped
 
 
 async def test_books_agree_in_the_middle_of_a_chain(opened, taker, deliver, path):
@@ -447,9 +448,12 @@ async def test_another_worker_gets_no_follower_of_the_first(inbox, taker, delive
 
 async def test_what_nobody_takes_any_more_is_given_back(inbox, taker, deliver):
     """What was put while a worker took it, and is stored once it does not, is due at once."""
+    asked = threading.Event()
+    taker.lease_end = lambda: asked.set() or 0.0
     putting = asyncio.gather(inbox.put(deliver("1", "a")), inbox.put(deliver("2", "a")))
     while not inbox._group._handed_over:
         await asyncio.sleep(0)
+    assert asked.wait(5)  # the thread has asked; the loop stands still, so it cannot hand over before the next line
     inbox.end_hand_over(taker)
     await putting
     async with asyncio.timeout(5):

@@ -249,6 +249,68 @@ async def test_room_in_memory_is_bounded(work, claimed, monkeypatch):
     assert 0 < len(claimed) < 30
 
 
+async def test_room_in_memory_is_used_again(work, claimed, monkeypatch):
+    """What was handed over and is marked makes room for the next."""
+    monkeypatch.setattr(memory_queue, "MAX_DELIVERIES", 2)
+    handled = []
+
+    async def handle(event: IncomeAdded) -> None:
+        handled.append(event.event_id)
+
+    await work(handle)
+    for number in range(10):
+        await work.put(f"{number}")
+        await work.settled()
+
+    assert (10, []) == (len(handled), claimed)
+
+
+async def test_what_follows_a_lost_mark_is_cancelled(work, inbox, caplog):
+    """Where a mark is refused, as others have the account, the handler that runs for it by then is cancelled."""
+    began, ended = asyncio.Event(), []
+
+    async def refused(finished, *, lease_s):
+        await began.wait()
+        return [False for _ in finished]
+
+    async def handle(event: IncomeAdded, context: Context) -> None:
+        if event.event_id == "2":
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(context.lease_lost)
+
+    inbox.finish = refused
+    await work(handle)
+    await asyncio.gather(*[work.put(event_id, account_id="a") for event_id in "123"])
+    await work.until(lambda: ended)
+
+    assert [True] == ended
+    assert any("event 1 was handled after its lease was lost" in record.getMessage() for record in caplog.records)
+
+
+async def test_what_comes_at_the_end_of_a_stop_is_not_handed_over(work, inbox):
+    """What is stored while a worker gives back what it has is due at once, and under no lease."""
+    began, release = asyncio.Event(), inbox.release
+
+    async def handle(event: IncomeAdded) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def releasing(claim, *, progress=None):
+        await work.put(f"while-{claim.delivery.event_id}", account_id="b")
+        return await release(claim, progress=progress)
+
+    await work(handle)
+    await work.put("1", account_id="a")
+    await began.wait()
+    inbox.release = releasing
+    await work.worker.stop(0.01)
+
+    assert {"1": "waiting", "while-1": "waiting"} == {entry.event_id: entry.state for entry in await inbox.entries()}
+
+
 async def test_bytes_in_memory_are_bounded(work, claimed, monkeypatch):
     """Bodies beyond the limit of bytes are not kept in memory."""
     monkeypatch.setattr(memory_queue, "MAX_BYTES", 10)
@@ -319,8 +381,8 @@ async def test_what_waits_long_for_a_place_is_given_back(work, inbox, any_inbox,
     assert ("2", 1, ["1", "3"]) == (claim.delivery.event_id, claim.attempt, handled)
 
 
-async def test_slow_handlers_hold_up_what_was_handed_over_for_a_while(work, time):
-    """After two seconds a handler that hangs makes way for what waits in memory."""
+async def test_slow_handlers_hold_up_what_was_handed_over_for_a_while(work, inbox, time):
+    """After two seconds a handler that hangs makes way for what waits in memory, also if nothing is to be claimed."""
     release, handled = asyncio.Event(), []
 
     async def handle(event: IncomeAdded) -> None:
@@ -328,8 +390,11 @@ async def test_slow_handlers_hold_up_what_was_handed_over_for_a_while(work, time
         await release.wait()
 
     await work(handle, concurrency=1)
+    await work.until(lambda: inbox._notifier._waiting)  # having found nothing to claim
     await work.put("1", account_id="a")
     await work.put("2", account_id="b")
+    for _ in range(20):
+        await inbox.counts()
     before = list(handled)
     time.advance(worker_module.SLOW_S)
     await work.until(lambda: len(handled) == 2)
@@ -382,6 +447,37 @@ async def _nothing(limit, *, lease_s):
 
 async def _failing(claim, *, lease_s):
     raise InboxError("the disk of the inbox failed", reason="SQLITE_IOERR")
+
+
+async def test_an_own_claim_goes_on_with_what_runs(work, inbox, time):
+    """What this worker claims again after its lease, as it was blocked, runs on, once, and its account goes on."""
+    began, release, handled, extend = asyncio.Event(), asyncio.Event(), [], inbox.extend
+
+    async def handle(event: IncomeAdded) -> None:
+        began.set()
+        await release.wait()
+        handled.append(event.event_id)
+
+    inbox.extend = _failing
+    await work(handle, lease_s=9)
+    await asyncio.gather(work.put("1", account_id="a"), work.put("2", account_id="a"))
+    await began.wait()
+    time.advance(10)
+
+    async def interrupted():
+        return any(entry.interrupted for entry in await inbox.entries())
+
+    await work.until(interrupted)
+    inbox.extend = extend
+    for _ in range(20):
+        await inbox.counts()
+    release.set()
+    await work.settled()
+    await work.put("3", account_id="a")
+    counts = await work.settled()
+
+    assert (["1", "2", "3"], 3) == (handled, counts.done)
+    assert not work.worker._memory
 
 
 async def test_a_purge_takes_what_waits_in_memory(work, inbox):
