@@ -7,9 +7,10 @@ still is charged for what it holds up; a handler is late by the time from that m
 
 Handlers do nothing, wait 2 ms, or compute for 0.3 ms. Rates go beyond what can be handled.
 
-    pip install '.[bench]' && python benchmarks/bench_open_loop.py [ROOT ...]
+    pip install '.[bench]' && python -m benchmarks load
 
-With roots of other checkouts, each takes its turns beside the others, in every round.
+`python benchmarks/bench_open_loop.py ROOT OTHER` compares checkouts: each takes its turns beside the others, in every
+round.
 """
 
 import json
@@ -27,6 +28,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
+from _bench import show
 from _receivers import HANDLED, signed
 
 CONNECTIONS = 256
@@ -128,27 +130,37 @@ class Server:
         return began, answers, statuses
 
 
+def _measure(handler: str, rate: int, roots: list[str], cores: list[int]) -> dict[str, dict[str, float]]:
+    """Return the medians of each checkout under one load."""
+    found: dict[str, list[dict[str, float]]] = {root: [] for root in roots}
+    rng = Random(0)
+    with ExitStack() as stack:
+        servers = [(root, Server(root, handler, stack, cores[0])) for root in roots]
+        os.sched_setaffinity(0, cores[-1:])
+        for _, server in servers:
+            server.turn(500, 0.5)
+        for _ in range(ROUNDS):
+            rng.shuffle(servers)
+            for root, server in servers:
+                found[root].append(server.turn(rate, SECONDS))
+        os.sched_setaffinity(0, cores)
+    return {
+        root: {key: statistics.median(turn[key] for turn in turns) for key in turns[0]} for root, turns in found.items()
+    }
+
+
 def main() -> None:
     """Run the rounds and print medians."""
     cores = sorted(os.sched_getaffinity(0))
     roots = sys.argv[1:] or [str(Path(__file__).parent.parent)]
-    rng = Random(0)
-    for handler, rate in LOADS:
-        found: dict[str, list[dict[str, float]]] = {root: [] for root in roots}
-        with ExitStack() as stack:
-            servers = [(root, Server(root, handler, stack, cores[0])) for root in roots]
-            os.sched_setaffinity(0, cores[-1:])
-            for _, server in servers:
-                server.turn(500, 0.5)
-            for _ in range(ROUNDS):
-                rng.shuffle(servers)
-                for root, server in servers:
-                    found[root].append(server.turn(rate, SECONDS))
-            os.sched_setaffinity(0, cores)
-        for root in roots:
-            medians = {key: statistics.median(turn[key] for turn in found[root]) for key in found[root][0]}
-            shown = "  ".join(f"{key} {value:,.1f}" for key, value in medians.items())
-            print(f"{handler:16} {rate:6,}/s  {root[-12:]:12}  {shown}", flush=True)
+    medians = {
+        f"{handler}, {rate:,}/s" + (f", {root}" if len(roots) > 1 else ""): figures
+        for handler, rate in LOADS
+        for root, figures in _measure(handler, rate, roots, cores).items()
+    }
+    heads = ("handler, offered", *next(iter(medians.values())))
+    rows = [(name, *figures.values()) for name, figures in medians.items()]
+    show("Receiver in open loop", heads, rows, {"title": "Receiver in open loop", **medians})
 
 
 if __name__ == "__main__":
