@@ -24,6 +24,7 @@ from aiohttp import web
 SECRET = "c2VjcmV0LW9mLWEtYmVuY2htYXJr"
 PATH = "/webhooks/pinwheel"
 WAITING = "/waiting"
+HANDLED = "/handled"
 TOKEN = "1:AAAA"
 
 _numbers = itertools.count(1)
@@ -92,17 +93,35 @@ async def _bare(_: Path) -> int:
     return await _on_port(app)
 
 
-def _ours(inbox: Callable[[Path], Any], *, waits: bool = False) -> Callable[[Path], Awaitable[int]]:
+async def _nothing() -> None:
+    pass
+
+
+async def _wait() -> None:
+    await asyncio.sleep(0.002)
+
+
+async def _compute() -> None:
+    end = time.perf_counter() + 0.0003
+    while time.perf_counter() < end:
+        pass
+
+
+def _ours(
+    inbox: Callable[[Path], Any], *, work: Callable[[], Awaitable[None]] = _nothing, notes: bool = False
+) -> Callable[[Path], Awaitable[int]]:
     async def start(directory: Path) -> int:
         from pinwheel_async.events import IncomeAdded  # noqa: PLC0415  # each process imports its own contender
         from pinwheel_async.webhooks import Router, webhook_app  # noqa: PLC0415
 
         router = Router()
+        handled: list[tuple[str, float]] = []
 
         @router.on(IncomeAdded)
-        async def on_income(_: IncomeAdded) -> None:
-            if waits:
-                await asyncio.sleep(0)
+        async def on_income(event: IncomeAdded) -> None:
+            if notes:
+                handled.append((event.event_id, time.monotonic()))
+            await work()
 
         store = inbox(directory)
 
@@ -112,6 +131,13 @@ def _ours(inbox: Callable[[Path], Any], *, waits: bool = False) -> Callable[[Pat
 
         app = web.Application()
         app.add_subapp(PATH, webhook_app(router, secrets=[SECRET], inbox=store))
+
+        async def handled_since(_: web.Request) -> web.Response:
+            found = handled[:]
+            handled.clear()
+            return web.json_response(found)
+
+        app.router.add_get(HANDLED, handled_since)
         app.router.add_get(WAITING, waiting)  # the health is shared for a second, and too coarse for turns this short
         return await _on_port(app)
 
@@ -208,18 +234,25 @@ CONTENDERS: dict[str, Callable[[Path], Awaitable[int]]] = {
     "pinwheel_async, no inbox": _ours(lambda _: None),
     "pinwheel_async, memory inbox": _ours(_memory),
     "pinwheel_async, SQLite inbox, FULL": _ours(_sqlite),
-    "pinwheel_async, SQLite inbox, handler waits": _ours(_sqlite, waits=True),
+    "pinwheel_async, SQLite inbox, handler waits": _ours(_sqlite, work=lambda: asyncio.sleep(0)),
     "FastAPI, verifier, uvicorn": _fastapi,
     "aiogram": _aiogram,
     "slack-bolt": _slack,
 }
 """How to start each of them; what comes back is the port."""
 
+OPEN_LOOP: dict[str, Callable[[Path], Awaitable[int]]] = {
+    "pinwheel_async, SQLite inbox, handler does nothing": _ours(_sqlite, notes=True),
+    "pinwheel_async, SQLite inbox, handler waits 2 ms": _ours(_sqlite, work=_wait, notes=True),
+    "pinwheel_async, SQLite inbox, handler computes 0.3 ms": _ours(_sqlite, work=_compute, notes=True),
+}
+"""Those that note when each event was handled."""
+
 _kept: list[Any] = []
 
 
 async def _serve(name: str, directory: Path) -> None:
-    print(await CONTENDERS[name](directory), flush=True)
+    print(await (CONTENDERS | OPEN_LOOP)[name](directory), flush=True)
     # The parent holds the other end of stdin: when it is gone, so are we.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 

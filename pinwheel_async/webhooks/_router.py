@@ -62,8 +62,8 @@ class Context(Model):
     app: Any
     """The aiohttp application given as `root`, else the sub-application; None without aiohttp."""
     token: int = 0
-    """Fencing token of this run. Of all deliveries from one inbox a later run has a greater token, so those of one
-    account can be compared, and those of any two; tokens from different inboxes cannot. 0 without an inbox."""
+    """Fencing token of this run. Of the deliveries of one account a later run has a greater token, so they can be
+    compared; tokens from different inboxes cannot. 0 without an inbox."""
     _lease: Lease | None = field(default=None, alias="lease")
 
     @property

@@ -16,19 +16,20 @@ STAMP = "1773760000"
 class Load:
     """The sender: each account's deliveries one after another, again after anything but 200; some of them twice."""
 
-    def __init__(self, port, rng, *, accounts, each):
-        """*port* returns the one to send to, when there is one."""
+    def __init__(self, port, rng, *, accounts, each, senders=1):
+        """*port* returns the one to send to, when there is one; each account has so many senders at once."""
         self.port, self.rng = port, rng
-        self.accounts, self.each = accounts, each
+        self.accounts, self.each, self.senders = accounts, each, senders
         self.answered = Counter()
 
     async def run(self):
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(15)) as session, asyncio.TaskGroup() as group:
             for account in range(self.accounts):
-                group.create_task(self._account(session, account))
+                for sender in range(self.senders):
+                    group.create_task(self._account(session, account, sender * self.each))
 
-    async def _account(self, session, account):
-        for number in range(self.each):
+    async def _account(self, session, account, first):
+        for number in range(first, first + self.each):
             await self._deliver(session, account, number)
             if self.rng.random() < 0.1:
                 await self._deliver(session, account, self.rng.randrange(number + 1))

@@ -8,6 +8,8 @@ from asyncio.subprocess import PIPE
 from collections import Counter, defaultdict
 from random import Random
 
+import pytest
+
 from pinwheel_async.webhooks import SqliteInbox
 
 from .load import Load
@@ -24,7 +26,7 @@ from aiohttp import web
 from pinwheel_async.events import UnknownEvent
 from pinwheel_async.webhooks import Router, SqliteInbox, webhook_app
 
-inbox, log = sys.argv[1:]
+inbox, log, lease_s = sys.argv[1:]
 out = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 router = Router()
 
@@ -36,7 +38,8 @@ async def handle(event: UnknownEvent) -> None:
 
 async def main():
     app = web.Application()
-    app.add_subapp("/hooks", webhook_app(router, secrets=["a-secret-of-tests"], inbox=SqliteInbox(inbox)))
+    hooks = webhook_app(router, secrets=["a-secret-of-tests"], inbox=SqliteInbox(inbox), lease_s=float(lease_s))
+    app.add_subapp("/hooks", hooks)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -53,14 +56,15 @@ asyncio.run(main())
 class Server:
     """The receiver in a process of its own, killed and started again on the same file."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, lease_s=15.0):
+        self.lease_s = lease_s
         self.inbox = directory / "inbox.db"
         self.log = directory / "handled.log"
         self.up = asyncio.Event()
         self.number = 0
 
     async def start(self):
-        command = [sys.executable, "-c", SERVER, str(self.inbox), str(self.log)]
+        command = [sys.executable, "-c", SERVER, str(self.inbox), str(self.log), str(self.lease_s)]
         self.process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         self.number = int(await self.process.stdout.readline())
         self.up.set()
@@ -113,6 +117,46 @@ async def test_kill_9(tmp_path):
     assert sum(times.values()) - len(times) <= (KILLS + 1) * 2 * CONCURRENCY
     assert load.answered.total() > len(load.answered) == ACCOUNTS * EACH
     assert (0, ACCOUNTS * EACH) == (counts.dead, counts.done + counts.claimed)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_kill_9_in_bursts(tmp_path, processes):
+    """One, or two that share a file, are killed in bursts of each account: all is handled, in the order of the file."""
+    accounts, senders, each = 8, 8, 8
+    rng = Random(4711)
+    servers = [Server(tmp_path, lease_s=0.5) for _ in range(processes)]
+    for server in servers:
+        await server.start()
+
+    async def port():
+        return await rng.choice(servers).port()
+
+    load = Load(port, rng, accounts=accounts, senders=senders, each=each)
+    sending = asyncio.create_task(load.run())
+    for count in sorted(rng.sample(range(50, accounts * senders * each), 4)):
+        await load.reached(count)
+        server = rng.choice(servers)
+        await server.kill()
+        await server.start()
+    await sending
+    async with asyncio.timeout(30):
+        while len({event_id for event_id, _, _ in servers[0].handled()}) < len(load.answered):
+            await asyncio.sleep(0.01)
+    for server in servers:
+        await server.kill()
+    inbox = SqliteInbox(servers[0].inbox)
+    await inbox.open()
+    entries = await inbox.entries(limit=10_000)
+    await inbox.close()
+
+    stored, first = defaultdict(list), defaultdict(list)
+    for entry in reversed(entries):
+        stored[entry.ordering_key].append(entry.event_id)
+    for event_id, account, _ in servers[0].handled():
+        if event_id not in first[account]:
+            first[account].append(event_id)
+    assert accounts * senders * each == len(load.answered) == len(entries)
+    assert stored == first
 
 
 async def test_terminated(tmp_path):

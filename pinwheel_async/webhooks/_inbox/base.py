@@ -29,8 +29,8 @@ class Claim(Model):
     attempt: int
     """Number of this attempt, from 1; those that were interrupted do not count."""
     token: int
-    """Fencing token, greater than that of every earlier claim from the same inbox: marks made with an older one of the
-    delivery are refused, so a worker that lost its lease changes nothing."""
+    """Fencing token, greater than that of every earlier claim of the same ordering key: marks made with an older one of
+    the delivery are refused, so a worker that lost its lease changes nothing."""
     interrupted: int = 0
     """Attempts since the last one that came to an end, or since it was revived, that did not: their leases ended,
     because the process did or was held up."""

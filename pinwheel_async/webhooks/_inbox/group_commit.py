@@ -8,6 +8,7 @@ done at once.
 
 import asyncio
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -18,6 +19,7 @@ from attrs import define
 
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.errors import InboxError
+from pinwheel_async.webhooks._inbox.hand_over import Committed, HandOver
 from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore
 
 _log = logging.getLogger("pinwheel_async.webhooks")
@@ -70,7 +72,8 @@ class _Operation(Discreet):
     item: Any = None
     unclaimed: Callable[[Any], object] | None = None
     """Called with what it returned if nobody waits for that any more."""
-    timer: asyncio.TimerHandle | None = None
+    ends_at: float = math.inf
+    """When it has taken too long."""
     outcome: Any = None
     """What it returned, or the `InboxError` that it ended with. Handed back here and not as an argument of a callback,
     because asyncio's debug mode logs the arguments of callbacks."""
@@ -87,7 +90,13 @@ class GroupCommit:
     """
 
     def __init__(
-        self, connect: Callable[[], DeliveryStore], on_end: Callable[[], None], *, timeout_s: float | None = None
+        self,
+        connect: Callable[[], DeliveryStore],
+        on_end: Callable[[], None],
+        *,
+        timeout_s: float | None = None,
+        hand_over: HandOver | None = None,
+        on_commit: Callable[[Committed], None] | None = None,
     ) -> None:
         """Make ready.
 
@@ -96,7 +105,11 @@ class GroupCommit:
             on_end: Called in the thread after the file is closed, at the end.
             timeout_s: Seconds after which an error is the outcome of what was asked for, as the disk hangs. It may be
                 carried out later all the same, if the thread has it by then.
+            hand_over: What is handed over by the stores that *connect* opens.
+            on_commit: Called in the loop with what groups have brought for the worker, once their tasks were told.
         """
+        self._hand_over_book = hand_over or HandOver()
+        self._on_commit = on_commit
         self._timeout_s = timeout_s
         self._connect = connect
         self._on_end = on_end
@@ -113,6 +126,8 @@ class GroupCommit:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._is_open = False
+        self._timer: asyncio.TimerHandle | None = None
+        """What gives up operations that have taken too long, while there may be any."""
 
     @property
     def is_alive(self) -> bool:
@@ -141,6 +156,7 @@ class GroupCommit:
         ended: asyncio.Future[None] = self._loop.create_future()
         self._add(_Operation(ended, flush=False, function=_end))
         await ended
+        self._cancel_timer()
         self.join()  # it has nothing left to do
 
     def abandon(self) -> None:
@@ -150,6 +166,7 @@ class GroupCommit:
         for operation in left:
             self._expire(operation)
         self._waiting = []
+        self._cancel_timer()
         if self._loop is not None and (was_open or left):
             # Its future belongs to the loop of this thread, even if that is closed: nobody waits for it.
             self._queue.put([_Operation(self._loop.create_future(), flush=False, function=_end)])
@@ -204,9 +221,31 @@ class GroupCommit:
         future: asyncio.Future[T] = self._loop.create_future()
         operation = _Operation(future, flush, function, item, unclaimed)
         if self._timeout_s is not None and not may_take_long:
-            operation.timer = self._loop.call_later(self._timeout_s, self._expire, operation)
+            operation.ends_at = self._loop.time() + self._timeout_s
+            if self._timer is None:
+                # One for all, which are in order: one for each takes as long as the rest of this method.
+                self._timer = self._loop.call_at(operation.ends_at, self._expire_late)
         self._add(operation)
         return future
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire_late(self) -> None:
+        """Give up what has taken too long."""
+        self._timer = None
+        if self._loop is None or self._loop.is_closed():
+            return
+        now = self._loop.time()
+        operations = [*self._handed_over, *self._waiting]
+        for operation in operations:
+            if operation.ends_at <= now:
+                self._expire(operation)
+        ends_at = min([operation.ends_at for operation in operations if operation.ends_at > now], default=math.inf)
+        if ends_at < math.inf:
+            self._timer = self._loop.call_at(ends_at, self._expire_late)
 
     def _expire(self, operation: _Operation) -> None:
         """Give an operation up; if it is not with the thread yet, it is not carried out."""
@@ -239,11 +278,9 @@ class GroupCommit:
         self._handed_over = group
         self._queue.put(group)
 
-    def _finish(self, group: list[_Operation]) -> None:
+    def _finish(self, group: list[_Operation], committed: Committed) -> None:
         self._handed_over = []
         for operation in group:
-            if operation.timer is not None:
-                operation.timer.cancel()
             if operation.future.done():  # the task that waited for it was cancelled, or it was given up
                 if operation.unclaimed is not None and not isinstance(operation.outcome, InboxError):
                     operation.unclaimed(operation.outcome)
@@ -251,6 +288,8 @@ class GroupCommit:
                 operation.future.set_exception(operation.outcome)
             else:
                 operation.future.set_result(operation.outcome)
+        if self._on_commit is not None:
+            self._on_commit(committed)
         if self._waiting:
             self._hand_over(0)
         else:
@@ -273,8 +312,9 @@ class GroupCommit:
             self._carry_out(group[:-1] if last else group)
             if last:
                 self._end()
+            committed = self._hand_over_book.collect()
             try:
-                group[0].future.get_loop().call_soon_threadsafe(self._finish, group)
+                group[0].future.get_loop().call_soon_threadsafe(self._finish, group, committed)
             except RuntimeError:  # the loop was closed, and no task is left that could ask for anything
                 if not last:
                     self._end()

@@ -1,4 +1,7 @@
-"""Write-ahead inbox in one SQLite file: a delivery is on disk before it is acknowledged."""
+"""Write-ahead inbox in one SQLite file: a delivery is on disk before it is acknowledged.
+
+The file has over 500 lines because it is one class, whose methods do little more than ask for what is in `_inbox`.
+"""
 
 import asyncio
 import logging
@@ -31,8 +34,9 @@ from pinwheel_async.webhooks._inbox.base import (
     only_handlers,
 )
 from pinwheel_async.webhooks._inbox.encryption import read_keys
-from pinwheel_async.webhooks._inbox.file_lock import OpenLock
 from pinwheel_async.webhooks._inbox.group_commit import GroupCommit
+from pinwheel_async.webhooks._inbox.hand_over import Committed, HandOver, Taker
+from pinwheel_async.webhooks._inbox.open_file import OpenLock
 from pinwheel_async.webhooks._inbox.sqlite_rotation import rotate_key
 from pinwheel_async.webhooks._inbox.sqlite_schema import Synchronous
 from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore, InboxOptions
@@ -150,6 +154,7 @@ class SqliteInbox:
         self._options = options
         self._timeout_s = timeout_s
         self._attachment = Attachment()
+        self._handed_over = HandOver()
         self._group = self._new_group()
         self._turns = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -223,7 +228,7 @@ class SqliteInbox:
         Raises:
             InboxError: It could not be stored, or not within *timeout_s*, or too many wait.
         """
-        return self._notify_if(await self._writing.submit_to(DeliveryStore.put, delivery, unclaimed=self._notify_if))
+        return await self._writing.submit_to(DeliveryStore.put, delivery)
 
     async def claim(self, limit: int, *, lease_s: float) -> Sequence[Claim]:
         """Claim up to *limit* deliveries that are due, of different ordering keys, oldest first.
@@ -241,6 +246,29 @@ class SqliteInbox:
         except asyncio.CancelledError:
             self._give_back(claiming)
             raise
+
+    def hand_over_to(self, taker: Taker) -> None:
+        """Let a worker of this process have what is put from now on, as far as it takes it, without claiming it."""
+        self._handed_over.taker = taker
+
+    def end_hand_over(self, taker: Taker) -> None:
+        """Hand nothing more over to a worker. What it was handed stays claimed, until it is marked or given back."""
+        if self._handed_over.taker is taker:
+            self._handed_over.taker = None
+
+    async def finish(self, finished: Sequence[tuple[str, Sequence[int]]], *, lease_s: float) -> Sequence[bool]:
+        """Mark what was handed over as done, and claim the next of each ordering key that was.
+
+        It has to be awaited before more is marked of the same keys.
+
+        Args:
+            finished: Ordering keys, and of each the oldest rows that were handed over and are not marked yet.
+            lease_s: Seconds of the leases on what follows.
+
+        Returns:
+            For each key whether all went well; if not, the lease was lost, or what follows is not ours any more.
+        """
+        return await self._consuming.submit(lambda store: store.finish(finished, lease_s), flush=False)
 
     async def extend(self, claim: Claim, *, lease_s: float) -> bool:
         """Let the lease begin again now; return False if it was lost."""
@@ -372,7 +400,15 @@ class SqliteInbox:
 
     def _new_group(self) -> GroupCommit:
         options, open_lock = self._options, OpenLock(f"{self._options.path}-open")
-        return GroupCommit(lambda: _open(options, open_lock), open_lock.release, timeout_s=self._timeout_s)
+        hand_over = HandOver()
+        hand_over.taker, self._handed_over = self._handed_over.taker, hand_over
+        return GroupCommit(
+            lambda: _open(options, open_lock, hand_over),
+            open_lock.release,
+            timeout_s=self._timeout_s,
+            hand_over=hand_over,
+            on_commit=partial(self._on_commit, hand_over),
+        )
 
     def _turn(self) -> asyncio.Lock:
         """Return the lock that keeps opening and closing apart, in the order in which they were asked for."""
@@ -420,6 +456,19 @@ class SqliteInbox:
             self._notifier.notify()
         return marked
 
+    def _on_commit(self, hand_over: HandOver, committed: Committed) -> None:
+        """Hand over what a group has stored, and wake who waits for the rest."""
+        taker = hand_over.taker if hand_over is self._handed_over else None  # else its disk hung, and it was given up
+        if taker is not None and committed.dropped:
+            taker.drop(committed.dropped)
+        if committed.handed:
+            if taker is not None and taker is committed.taker:
+                taker.take(committed.handed)
+            else:  # it has stopped meanwhile; what is not claimed yet, as something is before it, is left alone by this
+                self._give_back_late(tuple([handed.claim for handed in committed.handed]))
+        if committed.has_due:
+            self._notifier.notify()
+
     def _give_back(self, claiming: "asyncio.Future[tuple[Claim, ...]]") -> None:
         async def give_back() -> None:
             with suppress(InboxError):
@@ -431,15 +480,15 @@ class SqliteInbox:
         task.add_done_callback(self._returning.discard)
 
     def _give_back_late(self, claims: tuple[Claim, ...]) -> None:
-        """Give back what the thread claimed after nobody waited for it any more, because the disk hung."""
+        """Give back what the thread claimed after nobody waited for it any more, as when the disk hung."""
         claimed: asyncio.Future[tuple[Claim, ...]] = asyncio.get_running_loop().create_future()
         claimed.set_result(claims)
         self._give_back(claimed)
 
 
-def _open(options: InboxOptions, open_lock: OpenLock) -> DeliveryStore:
+def _open(options: InboxOptions, open_lock: OpenLock, hand_over: HandOver) -> DeliveryStore:
     """Open the file; where no other receiver has it open, those that had claimed something are gone."""
-    store = DeliveryStore(options)
+    store = DeliveryStore(options, hand_over)
     if options.consumer is None:  # a tool leaves the leases of others alone, and makes no lock that they cannot open
         return store
     is_alone = open_lock.try_exclusive()

@@ -13,8 +13,8 @@ from threading import Event
 
 from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.webhooks._inbox import sqlite_schema as sql
-from pinwheel_async.webhooks._inbox.file_lock import OpenLock
 from pinwheel_async.webhooks._inbox.group_commit import inbox_error
+from pinwheel_async.webhooks._inbox.open_file import OpenLock
 
 STEP_PAGES = 1_024
 """Pages that are copied at once, between which a backup can be cancelled: 4 MB, some milliseconds."""

@@ -148,6 +148,11 @@ INSERT_DELIVERIES = """INSERT INTO delivery (seq, received_at, event_id, event, 
     webhook_id, traceparent, assigned, first, state, at, attempts, token) VALUES """
 DELIVERY_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 'new', 0, 0, 0)"
 
+# What is not new has its place, and is claimed already if it is handed over.
+INSERT_PLACED = """INSERT INTO delivery (seq, received_at, event_id, event, ordering_key, signed_with, version,
+    webhook_id, traceparent, assigned, first, state, at, attempts, token) VALUES """
+PLACED_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?)"
+
 INSERT_BODIES = "INSERT INTO body VALUES "
 BODY_VALUES = "(?, ?, ?)"
 
@@ -234,6 +239,16 @@ RELEASE = """
 
 MARK_DEAD = """
     UPDATE delivery SET first = 0, state = 'dead', at = 0, reason = ?, progress = coalesce(?, progress) WHERE seq = ?
+"""
+
+STATES_OF_ROWS = "SELECT seq, token, state FROM delivery WHERE seq IN ({})"
+
+# What was handed over has its token from the beginning.
+CLAIM_NEXT = "UPDATE delivery SET first = 1, state = 'claimed', at = ?, attempts = attempts + 1 WHERE seq IN ({})"
+
+RELEASE_ORPHANS = """
+    UPDATE delivery SET state = 'later', at = 0, attempts = attempts - 1
+    WHERE state = 'claimed' AND token BETWEEN ? AND ?
 """
 
 DONE = "UPDATE delivery SET first = 0, state = ?, at = ?, progress = NULL WHERE seq IN ({})"

@@ -27,7 +27,8 @@ from pinwheel_async.webhooks._delivery import Delivery
 from pinwheel_async.webhooks._inbox import sqlite_schema as sql
 from pinwheel_async.webhooks._inbox.base import Claim, Counts, State
 from pinwheel_async.webhooks._inbox.encryption import BodyCipher, saved_context
-from pinwheel_async.webhooks._inbox.file_watch import FileWatch
+from pinwheel_async.webhooks._inbox.hand_over import Chain, Handed, HandOver, Taker
+from pinwheel_async.webhooks._inbox.open_file import FileWatch
 from pinwheel_async.webhooks._inbox.sqlite_keys import IN_CLEAR, FileKeys
 
 ASSIGNED_AT_ONCE = 64
@@ -104,14 +105,19 @@ class DeliveryStore:
     An operation raises `InboxError` before it has changed anything that is visible outside, or not at all.
     """
 
-    def __init__(self, options: InboxOptions) -> None:
+    def __init__(self, options: InboxOptions, hand_over: HandOver | None = None) -> None:
         """Open the file.
+
+        Args:
+            options: The file, and what it is opened for.
+            hand_over: What was handed over by this process; nothing yet, if None.
 
         Raises:
             InboxError: It is encrypted with another key, or is not for us, or there is none to look at.
             sqlite3.Error: It cannot be opened.
         """
         self.options = options
+        self.hand_over = hand_over or HandOver()
         self.now = 0.0
         """Time of the file; see `sqlite_schema`."""
         self.state_counts: dict[State, int] = {}
@@ -195,9 +201,14 @@ class DeliveryStore:
             if self.keys.are_introduced:
                 self.keys.load(self.connection)
             self._reload_cache()
+            self._check_chains()
             self._data_version = version
         self.now = self._time()
         self._stored = (dict(self.state_counts), self.last_seq)
+        for tokens in self.hand_over.orphans:
+            released = self.connection.execute(sql.RELEASE_ORPHANS, tokens).rowcount
+            self._count("claimed", "waiting", released)
+            self.hand_over.pending.has_due = True
 
     def commit(self) -> None:
         """Remove some old rows, if the file is open to receive, and make everything durable."""
@@ -216,11 +227,13 @@ class DeliveryStore:
             self.connection.execute(sql.FLUSH)
         self.connection.execute("COMMIT")
         self._is_flushed = self._is_flushed or flushes
+        self.hand_over.commit()
 
     def rollback(self) -> None:
         """Undo everything since `begin`."""
         self._is_flushed = False
         self._data_version = -1  # the cache may hold what is undone here, so the next `begin` reads it again
+        self.hand_over.rollback()
         self.connection.rollback()
 
     def shrink(self) -> bool:
@@ -254,8 +267,9 @@ class DeliveryStore:
             self.assign_places()
         event_ids = [delivery.event_id for delivery in deliveries]
         known = {event_id for (event_id,) in self._with_list(sql.KNOWN, event_ids)}
-        limit = self.options.max_waiting
-        room = math.inf if limit is None else limit - self.state_counts["waiting"]
+        limit, taker = self.options.max_waiting, self.hand_over.taker
+        queued = 0 if taker is None else taker.queued()
+        room = math.inf if limit is None else limit - self.state_counts["waiting"] - queued
         outcomes: list[bool | InboxError] = []
         new: dict[str, Delivery] = {}
         for delivery in deliveries:
@@ -266,8 +280,10 @@ class DeliveryStore:
             else:
                 outcomes.append(True)
                 new[delivery.event_id] = delivery
-        self._append(list(new.values()))
-        self.state_counts["waiting"] += len(new)
+        if new and (taker is None or not self._hand_over(list(new.values()), taker)):
+            self._append(list(new.values()))
+            self.state_counts["waiting"] += len(new)
+            self.hand_over.pending.has_due = True
         return outcomes
 
     def assign_places(self) -> None:
@@ -303,6 +319,57 @@ class DeliveryStore:
         claims = [(row[0], claim) for row in rows if (claim := self._claim(row, token)) is not None]
         self._change(sql.CLAIM, (self.now + lease_s, token), [seq for seq, _ in claims])
         return tuple([claim for _, claim in claims])
+
+    def finish(self, finished: Sequence[tuple[str, Sequence[int]]], lease_s: float) -> list[bool]:
+        """Mark as done what was handed over, and claim the next of each chain.
+
+        Args:
+            finished: Ordering keys, and the rows at the beginning of the chain of each that are done.
+            lease_s: Seconds of the leases on what follows.
+
+        Returns:
+            For each key whether all went well; if not, all that is left of its chain is not ours any more.
+        """
+        chains = [self.hand_over.get(key) or Chain() for key, _ in finished]
+        seqs = [
+            seq for chain, (_, some) in zip(chains, finished, strict=True) for seq, _ in chain.rows[: len(some) + 1]
+        ]
+        states = {row[:2]: row[2] for row in self._with_list(sql.STATES_OF_ROWS, seqs)}
+        done: list[int] = []
+        following: list[int] = []
+        ended: list[str] = []
+        outcomes: list[bool] = []
+        for (key, some), chain in zip(finished, chains, strict=True):
+            if not chain.rows or states.get(chain.rows[0]) != "claimed":
+                self.hand_over.end(key)
+                outcomes.append(False)
+                continue
+            marked = set(some)
+            left: list[tuple[int, int]] = []
+            for row in chain.rows:
+                state = states.get(row)
+                if row[0] not in marked:
+                    left.append(row)
+                elif state in {"claimed", "behind"}:
+                    done.append(row[0])
+                    self._count(sql.STATES[state], "done")
+            state = states.get(left[0]) if left else None
+            if state == "behind":
+                following.append(left[0][0])
+            goes_on = state in {"behind", "claimed"}
+            if not goes_on and (left or not chain.is_open):
+                ended.append(key)
+            self.hand_over.set(key, Chain(tuple(left), is_open=chain.is_open) if goes_on else None)
+            outcomes.append(goes_on or not left)
+        self._change(sql.DONE, ("kept" if self.keep_bodies_s else "done", self.now), done)
+        if not self.keep_bodies_s:
+            self._drop_bodies(done)
+        self._change(sql.CLAIM_NEXT, (self.now + lease_s,), following)
+        self._count("waiting", "claimed", len(following))
+        for key in ended:
+            self._promote_first(key)
+            self.hand_over.pending.has_due = True
+        return outcomes
 
     def end_leases(self) -> None:
         """End every lease: the processes that held them are gone."""
@@ -351,6 +418,7 @@ class DeliveryStore:
             # A second claim of the same delivery in this group would mark it twice.
             if row is not None and _is_held(row, claim) and row.seq not in marked:
                 marked[row.seq] = row.ordering_key
+                self.hand_over.end(row.ordering_key)
                 outcomes.append(True)
             else:
                 outcomes.append(False)
@@ -392,6 +460,7 @@ class DeliveryStore:
         for row in rows:
             self._count(sql.STATES[row.state], "waiting")
         for key in dict.fromkeys(row.ordering_key for row in rows):
+            self.hand_over.close(key)
             self._promote_first(key)
 
     def forget(self, rows: Sequence[StoredRow]) -> None:
@@ -402,6 +471,7 @@ class DeliveryStore:
         for row in rows:
             self.state_counts[sql.STATES[row.state]] -= 1
             self.new_ids.pop(row.event_id, None)
+            self.hand_over.forget(row.ordering_key, [row.seq])
         for row in rows:
             if row.first:
                 self._promote_first(row.ordering_key)
@@ -467,7 +537,84 @@ class DeliveryStore:
             self.new_ids[delivery.event_id] = seq
             rows.append((seq, delivery.received_at.timestamp(), *_COLUMNS(stored)))
             bodies.append((seq, *self.keys.encrypt(delivery.body, delivery.event_id)))
-        for statement, values in sql.insertions(sql.INSERT_DELIVERIES, sql.DELIVERY_VALUES, rows):
+        self._insert(rows, bodies, sql.INSERT_DELIVERIES, sql.DELIVERY_VALUES)
+
+    def _hand_over(self, deliveries: Sequence[Delivery], taker: Taker) -> bool:
+        """Store new deliveries, each in its place, and hand over those that are next of their keys or follow such.
+
+        Returns:
+            Whether that was possible: not if a crowd of others has no place yet, as after the start.
+        """
+        for _ in range(ASSIGNMENTS_PER_CLAIM):
+            if not self.new_ids:
+                break
+            self.assign_places()
+        if self.new_ids:
+            return False
+        hand_over = self.hand_over
+        hand_over.give_to(taker)
+        room, room_bytes = taker.room()
+        ends_at = taker.lease_end()
+        self.connection.execute(sql.ADVANCE_FENCE, (len(deliveries),))
+        token: int = self._first_row(sql.LAST_FENCE)[0] - len(deliveries)
+        if self.keys.hashes_ids:
+            deliveries = [evolve(item, ordering_key=self.keys.stored(item.ordering_key)) for item in deliveries]
+        taken = self._taken({delivery.ordering_key for delivery in deliveries})
+        rows: list[tuple[Any, ...]] = []
+        bodies: list[tuple[Any, ...]] = []
+        for delivery in deliveries:
+            self.last_seq += 1
+            token += 1
+            key, size = delivery.ordering_key, len(delivery.body)
+            chain = hand_over.get(key)
+            is_first = chain is None and key not in taken
+            is_handed = room > 0 and size <= room_bytes and (is_first or (chain is not None and chain.is_open))
+            if is_handed:
+                room -= 1
+                room_bytes -= size
+                hand_over.append(key, self.last_seq, token)
+                claim = Claim(delivery=delivery, attempt=1, token=token)
+                hand_over.pending.handed.append(Handed(claim, self.last_seq, ends_at, is_first))
+            else:
+                hand_over.close(key)
+                hand_over.pending.has_due = hand_over.pending.has_due or is_first
+            if is_first and is_handed:
+                place: tuple[Any, ...] = (1, "claimed", self.now + taker.lease_s, 1, token)
+            elif is_first:
+                taken.add(key)
+                place = (1, "ready", 0, 0, 0)
+            else:
+                place = (0, "behind", 0, 0, token if is_handed else 0)
+            self.state_counts["claimed" if is_first and is_handed else "waiting"] += 1
+            rows.append((self.last_seq, delivery.received_at.timestamp(), *_COLUMNS(delivery), *place))
+            bodies.append((self.last_seq, *self.keys.encrypt(delivery.body, delivery.event_id)))
+        self._insert(rows, bodies, sql.INSERT_PLACED, sql.PLACED_VALUES)
+        return True
+
+    def _taken(self, keys: set[str]) -> set[str]:
+        """Return those of some ordering keys that have something unfinished that was not handed over."""
+        if self.state_counts["waiting"] + self.state_counts["claimed"] == self.hand_over.unfinished:
+            return set()
+        some = [key for key in keys if self.hand_over.get(key) is None]
+        return {key for (key,) in self._with_list(sql.KEYS_WITH_FIRST, some)}
+
+    def _check_chains(self) -> None:
+        """Look what another connection has left of the chains: it may have stored more, and purged or claimed some."""
+        hand_over = self.hand_over
+        chains = hand_over.chains()
+        seqs = [seq for _, chain in chains for seq, _ in chain.rows]
+        states = {row[:2]: row[2] for row in self._with_list(sql.STATES_OF_ROWS, seqs)}
+        for key, chain in chains:
+            # What is done was marked here, by a commit that reported an error.
+            rows = [row for row in chain.rows if states.get(row) not in {"done", "kept"}]
+            hand_over.set(key, Chain(tuple(rows)))
+            is_lost = bool(rows) and states.get(rows[0]) != "claimed"
+            hand_over.forget(key, [row[0] for row in rows if row not in states or (is_lost and row is rows[0])])
+
+    def _insert(
+        self, rows: Sequence[tuple[Any, ...]], bodies: Sequence[tuple[Any, ...]], insert: str, row_values: str
+    ) -> None:
+        for statement, values in sql.insertions(insert, row_values, rows):
             self.connection.execute(statement, values)
         for statement, values in sql.insertions(sql.INSERT_BODIES, sql.BODY_VALUES, bodies):
             self.connection.execute(statement, values)
@@ -482,6 +629,7 @@ class DeliveryStore:
             self._mark_dead(seq, ordering_key, sql.STATES[state], "the stored body is damaged")
             return None
         self._count(sql.STATES[state], "claimed")
+        self.hand_over.forget(ordering_key, [seq])  # its lease has ended
         delivery = Delivery(
             event_id=event_id,
             event=event,
@@ -516,11 +664,13 @@ class DeliveryStore:
     def _mark_dead(self, seq: int, ordering_key: str, state: State, reason: str, progress: bytes | None = None) -> None:
         self.connection.execute(sql.MARK_DEAD, (reason, progress, seq))
         self._count(state, "dead")
+        self.hand_over.end(ordering_key)
         self._promote_first(ordering_key)
 
     def _requeue(self, row: _Row, statement: str, *values: Any) -> None:
         self.connection.execute(statement, (*values, row.seq))
         self._count("claimed", "waiting")
+        self.hand_over.end(row.ordering_key)
         self._promote_first(row.ordering_key)
 
     def _promote_first(self, ordering_key: str) -> None:

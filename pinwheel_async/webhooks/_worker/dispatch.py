@@ -5,11 +5,10 @@ import contextvars
 import inspect
 import logging
 import re
-import sys
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 
@@ -21,10 +20,9 @@ from pinwheel_async.webhooks._delivery import Delivery, clean, make_delivery, te
 from pinwheel_async.webhooks._metrics import DeliveryCounters, Run, Telemetry, label_of
 from pinwheel_async.webhooks._router import Context, Handler, Lease, Router
 from pinwheel_async.webhooks._worker.error_chain import error_chain, suspended_at
+from pinwheel_async.webhooks._worker.start_task import start_task
 
 _log = logging.getLogger("pinwheel_async.webhooks")
-
-T = TypeVar("T")
 
 CALLBACK_S = 5.0
 """Seconds that a callback of the router has. Its delivery waits for it, so that a report is not lost at a stop."""
@@ -76,7 +74,7 @@ class Deadlines:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer_at = 0.0
 
-    async def wait(self, task: "asyncio.Task[Any]", limit_s: float) -> bool:
+    async def wait(self, task: "asyncio.Future[Any]", limit_s: float) -> bool:
         """Return whether a task ends within so many seconds; neither the limit nor a cancellation reaches the task."""
         loop = task.get_loop()
         # A future of our own, because a cancelled `await task` cancels the task and then waits for it without limit.
@@ -107,7 +105,7 @@ class Deadlines:
             self._set_timer(loop, min(self._ends.values()))
 
 
-def _has_ended(task: "asyncio.Task[Any]") -> bool:
+def _has_ended(task: "asyncio.Future[Any]") -> bool:
     """Whether a handler has come to an end by itself, so that its task has a result.
 
     Raises:
@@ -120,7 +118,7 @@ def _has_ended(task: "asyncio.Task[Any]") -> bool:
     return True
 
 
-def _set_true(in_time: "asyncio.Future[bool]", _: "asyncio.Task[Any]") -> None:
+def _set_true(in_time: "asyncio.Future[bool]", _: "asyncio.Future[Any]") -> None:
     if not in_time.done():
         in_time.set_result(True)
 
@@ -146,7 +144,7 @@ class Dispatcher:
         self.router = router
         self.counters = DeliveryCounters()
         self._telemetry = telemetry
-        self.stuck: set[asyncio.Task[Any]] = set()
+        self.stuck: set[asyncio.Future[Any]] = set()
         """Tasks of handlers that ignored their cancellation; kept, because an event loop holds weak references only."""
         self.held = 0
         """Deliveries that wait for one of these."""
@@ -232,7 +230,7 @@ class Dispatcher:
             task = start_task(call, name=f"pinwheel handler {handler.name}", context=variables)
             try:
                 if not task.done():
-                    late_at = await self._wait(task, handler, event)
+                    late_at = await self._wait(task, call, handler, event)
             except asyncio.CancelledError:
                 if _has_ended(task) and task.result() is None:  # it returned all the same
                     run.returned += (handler,)
@@ -265,7 +263,9 @@ class Dispatcher:
             lease=lease,
         )
 
-    async def _wait(self, task: "asyncio.Task[Any]", handler: Handler[Any], event: Event) -> str | None:
+    async def _wait(
+        self, task: "asyncio.Future[Any]", call: Coroutine[Any, Any, Any], handler: Handler[Any], event: Event
+    ) -> str | None:
         """Wait for a handler; cancel it when its time is over, or if the waiting task is cancelled.
 
         Returns:
@@ -274,7 +274,7 @@ class Dispatcher:
         late_at: str | None = None
         try:
             if not await self._deadlines.wait(task, self._limit_s(handler)):
-                late_at = suspended_at(task.get_coro())
+                late_at = suspended_at(call)
         finally:
             if not task.done():
                 await self._cancel(task, handler, event)
@@ -286,7 +286,7 @@ class Dispatcher:
                 self.held -= 1
         return late_at
 
-    async def _cancel(self, task: "asyncio.Task[Any]", handler: Handler[Any], event: Event) -> None:
+    async def _cancel(self, task: "asyncio.Future[Any]", handler: Handler[Any], event: Event) -> None:
         """Cancel a handler; let go of it if it does not end within the grace, or if a cancellation cuts that short."""
         task.cancel()
         try:
@@ -302,7 +302,7 @@ class Dispatcher:
         return self._timeout_s if handler.timeout_s is None else handler.timeout_s
 
     def _failure(
-        self, task: "asyncio.Task[BaseException | None]", handler: Handler[Any], late_at: str | None
+        self, task: "asyncio.Future[BaseException | None]", handler: Handler[Any], late_at: str | None
     ) -> tuple[BaseException, str] | None:
         """Return what a handler failed with, and the reason that is shown for it; None if it returned."""
         if _has_ended(task):
@@ -323,7 +323,8 @@ class Dispatcher:
         `asyncio.run` and servers cancel all tasks at the end and wait for them without limit; these ignore that.
         """
         for task in self.stuck:
-            asyncio.tasks._unregister_task(task)  # noqa: SLF001  # documented, for libraries that extend asyncio
+            if isinstance(task, asyncio.Task):  # as whatever goes on is
+                asyncio.tasks._unregister_task(task)  # noqa: SLF001  # documented, for libraries that extend asyncio
 
     async def tell(self, callbacks: Sequence[Callable[..., Any]], *arguments: Any) -> None:
         """Call callbacks one after another; what they raise, or that they take too long, is logged and no more."""
@@ -371,13 +372,3 @@ async def _call(handler: Handler[Any], event: Event, context: Context | None) ->
             raise
         return error
     return None
-
-
-def start_task(
-    coroutine: Coroutine[Any, Any, T], *, name: str, context: contextvars.Context | None = None
-) -> "asyncio.Task[T]":
-    """Run a coroutine in a new task, from Python 3.12 on until it first waits: if it never does, the task is done."""
-    loop = asyncio.get_running_loop()
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, name=name, context=context, eager_start=True)
-    return loop.create_task(coroutine, name=name, context=context)

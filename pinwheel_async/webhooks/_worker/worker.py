@@ -1,17 +1,23 @@
-"""Worker: claims deliveries from the inbox and takes them through the handlers, accounts side by side."""
+"""Worker: claims deliveries from the inbox and takes them through the handlers, accounts side by side.
+
+What the inbox hands over from memory takes the same way without a claim. The file has over 500 lines because that is
+one class: both ways share places, leases, and what a stop has to wait for.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeGuard
 
-from pinwheel_async._clock import Clock, time_limit
+from pinwheel_async._clock import Clock, Timer, time_limit
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.webhooks._inbox.base import Claim, Entry, Inbox
+from pinwheel_async.webhooks._inbox.hand_over import Handed
 from pinwheel_async.webhooks._router import Handler, Lease
 from pinwheel_async.webhooks._worker.dispatch import GRACE_S, Dispatcher, HandlerRun
 from pinwheel_async.webhooks._worker.in_flight import InFlight, InFlightSet, describe
+from pinwheel_async.webhooks._worker.memory_queue import AccountQueue, HandsOver, MemoryQueue
 from pinwheel_async.webhooks._worker.retries import HandlerRetries, handler_keys
 from pinwheel_async.webhooks._worker.trouble import Trouble
 
@@ -54,6 +60,12 @@ MOST_SLOW = 10
 """How many times *concurrency* deliveries run at most, with slow and stuck ones: memory and connections have an end."""
 
 
+SLICE_S = 0.02
+"""Seconds for which handlers begin one after another, before the event loop takes a look at requests: what is handed
+over at once is begun at once, so that storing does not get ahead of handling, but not for as long as it takes handlers
+that compute."""
+
+
 class Worker:
     """Claims deliveries under leases and marks them done, failed or dead.
 
@@ -77,7 +89,16 @@ class Worker:
         self._lease_s = lease_s
         self._retry = retry
         self._clock = clock or Clock()
-        self._in_flight = InFlightSet(self._handle)
+        self._in_flight = InFlightSet(self._handle, self._ended)
+        self._memory = self._new_memory()
+        self._hands_over: HandsOver | None = inbox if _hands_over(inbox) else None
+        self._beginning: asyncio.Handle | None = None
+        """What begins deliveries from memory soon."""
+        self._late_beginning: Timer | None = None
+        """What does so when those that run are slow, so that their places are free."""
+        self._marking: asyncio.Task[None] | None = None
+        self._kept_places = 0
+        """Places that what comes from memory leaves to claims: those that are asked for, or one if none is free."""
         self._handlers: dict[str, Handler[Any]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pause: asyncio.Task[None] | None = None
@@ -105,17 +126,22 @@ class Worker:
         """Begin to claim."""
         self._stopping = self._closing = self._alone = False
         self._handlers = handler_keys(self._dispatcher.router.handlers())
-        self._in_flight = InFlightSet(self._handle)  # a new set, because its event belongs to the running event loop
+        # A new set, because its event belongs to the running event loop.
+        self._in_flight = InFlightSet(self._handle, self._ended)
+        self._memory = self._new_memory()
         self._tasks = [
             asyncio.create_task(self._run(), name="pinwheel worker"),
             asyncio.create_task(self._keep_leases(), name="pinwheel leases"),
         ]
+        if self._hands_over is not None:
+            self._hands_over.hand_over_to(self._memory)
 
     async def stop(self, shutdown_timeout_s: float) -> None:
         """Claim nothing more, let running handlers finish for so many seconds, give the rest back to the inbox."""
         if not self._tasks:
             return
         self._stopping = True
+        self._memory.close()
         self._in_flight.wake()
         if self._pause is not None:
             self._pause.cancel()
@@ -123,6 +149,7 @@ class Worker:
             async with time_limit(shutdown_timeout_s):
                 await asyncio.wait(self._tasks[:1])
                 await self._in_flight.all_finished()
+                await self._empty_memory()
         self._closing = True
         for _ in range(2):  # again if the inbox hangs: what it does not take back is left to its lease
             for in_flight in self._in_flight:
@@ -130,11 +157,34 @@ class Worker:
             with suppress(TimeoutError):
                 async with time_limit(GRACE_S + GIVE_BACK_S):
                     await self._in_flight.all_finished()
+                    await self._empty_memory()
+        if self._hands_over is not None:
+            self._hands_over.end_hand_over(self._memory)
+        if self._marking is not None:
+            self._tasks.append(self._marking)
+        if self._late_beginning is not None:
+            self._late_beginning.cancel()
+            self._late_beginning = None
         left, self._tasks = self._tasks, []
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         self._dispatcher.let_go()
+
+    def _new_memory(self) -> MemoryQueue:
+        return MemoryQueue(lease_s=self._lease_s, monotonic=self._clock.monotonic, wake=self._begin_soon)
+
+    async def _empty_memory(self) -> None:
+        """Mark what is done, and give back what has not begun."""
+        while self._marking is not None and not self._marking.done():
+            await asyncio.wait({self._marking})
+        if self._memory.to_mark:  # the inbox failed
+            await self._mark_handed(once=True)
+        await self._give_back(self._memory.release())
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        """Release claims whose handlers have not begun; those that cannot be released are left to their leases."""
+        await asyncio.gather(*[self._inbox.release(claim) for claim in claims], return_exceptions=True)
 
     async def _run(self) -> None:
         """Claim until stopped; log whatever the inbox raises, wait, and try again."""
@@ -154,6 +204,7 @@ class Worker:
         slow, next_began_at = self._in_flight.slow(now - SLOW_S)
         free = self._free_places(slow)
         if free <= 0:
+            self._kept_places = 1
             await self._change(SLOW_S if next_began_at is None else next_began_at + SLOW_S - now)
             return
         if self._alone:
@@ -161,23 +212,40 @@ class Worker:
                 await self._change(SLOW_S)
                 return
             free = 1
+        if len(self._memory):
+            free = (free + 1) // 2  # the others go to what comes from memory meanwhile
+        self._kept_places = free
         ends_at = now + self._lease_s  # counted from before the claim, so that it is no later than the inbox's
-        claims = await self._inbox.claim(free, lease_s=self._lease_s)
-        new = [claim for claim in claims if not self._in_flight.renew(claim, ends_at)]
+        try:
+            claims = await self._inbox.claim(free, lease_s=self._lease_s)
+        finally:
+            self._kept_places = 0
+            self._begin_soon()
+        new = [claim for claim in claims if not self._renew(claim, ends_at)]
         suspects = [claim for claim in new if SUSPECT_AFTER <= claim.interrupted < MAX_INTERRUPTIONS]
         if suspects and (len(new) > 1 or not self._is_idle()):
             # Given back before the others begin: if one of these ends the process, the suspects are not claimed.
-            # One that cannot be given back is left to its lease.
-            await asyncio.gather(*[self._inbox.release(claim) for claim in suspects], return_exceptions=True)
+            await self._give_back(suspects)
             new = [claim for claim in new if claim not in suspects]
         elif suspects:
             event_id, interrupted = suspects[0].delivery.event_id, suspects[0].interrupted
             _log.warning("event %s runs alone: the process ended %d times while it ran", event_id, interrupted)
-        self._alone = bool(suspects)
+        was_alone, self._alone = self._alone, bool(suspects)
+        if was_alone and not self._alone:
+            self._begin_soon()
         for claim in new:
             self._in_flight.add(claim, Lease(ends_at=ends_at, monotonic=self._clock.monotonic))
         if not claims:
             await self._pause_for(self._inbox.wait(IDLE_S))
+
+    def _renew(self, claim: Claim, ends_at: float) -> bool:
+        """Go on with a delivery under a new claim, if it is in flight; return whether it is."""
+        in_flight = self._in_flight.renew(claim, ends_at)
+        if in_flight is not None and in_flight.queue is not None:
+            # Its account is not handed over any more: others may have had it in between.
+            queue, in_flight.queue = in_flight.queue, None
+            self._memory.end(queue, ok=False)
+        return in_flight is not None
 
     def _free_places(self, slow: int) -> int:
         """Return how many more deliveries may be claimed while so many are slow."""
@@ -191,6 +259,55 @@ class Worker:
             _log.error("nothing more is claimed until some end: %d handlers are slow or stuck", number)
         self._is_full = left <= 0
         return min(free, left)
+
+    def _begin_soon(self) -> None:
+        """Begin what was handed over once those that wait in the event loop had their turn, such as for answers."""
+        if self._beginning is None and self._tasks:
+            self._beginning = asyncio.get_running_loop().call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Begin what was handed over, as far as there are places."""
+        until = self._clock.monotonic() + SLICE_S
+        memory, self._beginning = self._memory, None
+        while memory.is_ready and self._has_place():
+            if self._clock.monotonic() >= until:
+                self._begin_soon()
+                break
+            queue, handed = memory.next()
+            lease = Lease(ends_at=handed.ends_at if handed.is_first else queue.ends_at, monotonic=self._clock.monotonic)
+            self._in_flight.add(handed.claim, lease, queue)
+        else:
+            self._begin_when_slow()
+        if memory.to_mark and (self._marking is None or self._marking.done()):
+            self._marking = asyncio.create_task(self._mark_handed(), name="pinwheel marks")
+
+    def _begin_when_slow(self) -> None:
+        """Begin the rest once those that run are slow, if it waits for their places."""
+        now = self._clock.monotonic()
+        if self._memory.is_ready and self._late_beginning is None:
+            _, next_began_at = self._in_flight.slow(now - SLOW_S)
+            if next_began_at is not None:
+                self._late_beginning = self._clock.call_later(next_began_at + SLOW_S - now, self._begin_late)
+
+    def _begin_late(self) -> None:
+        self._late_beginning = None
+        self._begin_soon()
+
+    def _has_place(self) -> bool:
+        """Whether what was handed over may begin."""
+        if self._stopping or self._alone:
+            return False
+        if self._in_flight.running + self._kept_places < self._concurrency:
+            return True
+        slow, _ = self._in_flight.slow(self._clock.monotonic() - SLOW_S)
+        return self._free_places(slow) > self._kept_places
+
+    def _ended(self, in_flight: InFlight) -> None:
+        """Go on with the account of a delivery that was handed over."""
+        if in_flight.queue is not None:
+            self._memory.end(in_flight.queue, ok=in_flight.is_done)
+        if self._memory.is_ready or self._memory.to_mark:
+            self._begin_soon()
 
     def _is_idle(self) -> bool:
         """Whether nothing is in flight but what waits for a stuck handler, perhaps for ever."""
@@ -216,15 +333,17 @@ class Worker:
     async def _handle(self, in_flight: InFlight) -> None:
         """Take one delivery through its handlers and mark it; cancelled, give it back."""
         if self._stopping:
-            await self._inbox.release(in_flight.claim)
+            await self._release(in_flight, None)
             return
         delivery, run = in_flight.claim.delivery, HandlerRun()
-        retries = HandlerRetries(self._handlers, in_flight.claim.progress)
-        if retries.missing:
+        # Only what was tried before has any, and most deliveries never need it.
+        progress = in_flight.claim.progress
+        retries = HandlerRetries(self._handlers, progress) if progress else None
+        if retries and retries.missing:
             _log.warning("event %s is replayed without: %s", delivery.event_id, ", ".join(retries.missing))
         if in_flight.claim.interrupted >= MAX_INTERRUPTIONS:
             run.problems = (f"the process ended {in_flight.claim.interrupted} times while it ran",)
-            await self._record(in_flight, run, retries)
+            await self._record(in_flight, run, retries or HandlerRetries(self._handlers))
             return
         try:
             await self._dispatcher.run(
@@ -234,27 +353,38 @@ class Worker:
                 attempt=in_flight.claim.attempt,
                 token=in_flight.claim.token,
                 lease=in_flight.lease,
-                skip=retries.skip,
+                skip=retries.skip if retries else (),
                 into=run,
             )
         except asyncio.CancelledError:
             if run.is_held:
                 raise  # left to its lease, the longest that the account can still wait for the handler
             if not run.is_over:
+                retries = retries or HandlerRetries(self._handlers)
                 retries.record_returned(run)
-                await self._inbox.release(in_flight.claim, progress=retries.dump() if run.returned else None)
+                await self._release(in_flight, retries.dump() if run.returned else None)
                 raise
         except Exception as error:  # noqa: BLE001  # a fault of ours must not bring the delivery back for ever
             run = HandlerRun((f"(delivery): {type(error).__name__}",))
         self._in_flight.end_handling(in_flight)
-        await self._record(in_flight, run, retries)
+        if run.ok and not retries:
+            await self._record_done(in_flight)
+        else:
+            await self._record(in_flight, run, retries or HandlerRetries(self._handlers))
+
+    async def _record_done(self, in_flight: InFlight) -> None:
+        """Mark a delivery as done: at once, or with others if it was handed over."""
+        if in_flight.queue is None:
+            await self._mark(in_flight, self._inbox.done)
+        else:
+            in_flight.is_done = True
 
     async def _record(self, in_flight: InFlight, run: HandlerRun, retries: HandlerRetries) -> None:
         """Mark a delivery as done, as failed until its next attempt, or as dead."""
         delivery, attempt = in_flight.claim.delivery, in_flight.claim.attempt
         retry_in_s = retries.record(run, default=self._retry, random=self._clock.random())
         if retry_in_s is None and run.ok and not retries.given_up:
-            await self._mark(in_flight, self._inbox.done)
+            await self._record_done(in_flight)
             return
         failures = {failure.handler: failure.reason for failure in run.failures} | retries.given_up
         reason = "; ".join([*run.problems, *[f"{handler.name}: {why}" for handler, why in failures.items()]])[
@@ -272,8 +402,55 @@ class Worker:
         if marked and retry_in_s is None:
             await self._dispatcher.tell(self._dispatcher.router.death_callbacks(), _dead(in_flight.claim, reason))
 
+    async def _release(self, in_flight: InFlight, progress: bytes | None) -> None:
+        if in_flight.queue is not None:
+            await self._memory.marked_before(in_flight.queue)
+        await self._inbox.release(in_flight.claim, progress=progress)
+
+    async def _mark_handed(self, *, once: bool = False) -> None:
+        """Mark all that was handed over and is done, in groups, one after another; try again while the inbox fails."""
+        failed = False
+        while self._memory.to_mark and self._hands_over is not None:
+            queues = self._memory.start_marking()
+            finished = [(queue.key, [item.seq for item in queue.handled]) for queue in queues]
+            ends_at = self._memory.lease_end()
+            try:
+                outcomes = await self._hands_over.finish(finished, lease_s=self._lease_s)
+            except BaseException as error:
+                self._memory.to_mark |= {queue.key: queue for queue in queues}
+                if once or self._closing or not isinstance(error, Exception):
+                    raise
+                if not failed:
+                    _log.error("%d events are not marked yet: %s", len(queues), describe(error))
+                failed = True
+                await self._sleep(RETRY_INBOX_S)
+                continue
+            for queue, ok in zip(queues, outcomes, strict=True):
+                self._end_marking(queue, ends_at, ok=ok)
+
+    def _end_marking(self, queue: AccountQueue, ends_at: float, *, ok: bool) -> None:
+        """Note what came of the marks of a queue; if its lease was lost, cancel what runs."""
+        marked = self._memory.end_marking(queue, ends_at, ok=ok)
+        running = None if queue.current is None else self._in_flight.get(queue.current.claim)
+        if ok:
+            if running is not None:
+                running.lease.ends_at = ends_at
+            return
+        for item in marked:
+            _log.warning("event %s was handled after its lease was lost", item.claim.delivery.event_id)
+        self._lose(running)
+
+    def _lose(self, in_flight: InFlight | None) -> None:
+        """Cancel what runs although its lease is lost."""
+        if in_flight is not None and not in_flight.handled:
+            _log.warning("the lease of event %s is lost", in_flight.event_id)
+            in_flight.lease.taken = True
+            in_flight.task.cancel()
+
     async def _mark(self, in_flight: InFlight, mark: Callable[[Claim], Awaitable[bool]]) -> bool:
         """Mark; while the inbox fails, try again: the outcome is known here only, and would be lost with this task."""
+        if in_flight.queue is not None:
+            await self._memory.marked_before(in_flight.queue)
         failed = False
         claim = None
         while claim is not in_flight.claim:  # it has changed if the lease ended meanwhile and this worker claimed again
@@ -296,7 +473,12 @@ class Worker:
         """Extend the leases of deliveries in flight; cancel those that were lost, because another worker has them."""
         while True:
             await self._sleep(self._lease_s / 3)  # an extension that fails has a second try before the lease ends
-            keeping = [self._keep(in_flight, in_flight.claim) for in_flight in self._in_flight]
+            # What has waited for a place for long does so in the file, where others see it, and may have it.
+            await self._give_back(self._memory.release(older_than_s=self._lease_s / 3))
+            keeping = [
+                self._keep(in_flight, in_flight.claim) for in_flight in self._in_flight if in_flight.queue is None
+            ]
+            keeping += [self._keep_queue(queue, oldest) for queue, oldest in self._memory.kept()]
             failed = [why for why in await asyncio.gather(*keeping) if why is not None]
             if not failed:
                 self._lease_trouble.end()
@@ -314,10 +496,27 @@ class Worker:
             return None
         if kept:
             in_flight.lease.ends_at = ends_at
-        elif not in_flight.handled:
-            _log.warning("the lease of event %s is lost", claim.delivery.event_id)
-            in_flight.lease.taken = True
-            in_flight.task.cancel()
+        else:
+            self._lose(in_flight)
+        return None
+
+    async def _keep_queue(self, queue: AccountQueue, oldest: Handed) -> str | None:
+        """Extend the lease on what was handed over of an account; return why that could not be asked for."""
+        ends_at = self._memory.lease_end()
+        try:
+            kept = await self._inbox.extend(oldest.claim, lease_s=self._lease_s)
+        except Exception as error:  # noqa: BLE001  # as above
+            return describe(error)
+        if queue.oldest is not oldest:
+            return None
+        running = None if queue.current is None else self._in_flight.get(queue.current.claim)
+        if kept:
+            queue.ends_at = ends_at
+            if running is not None:
+                running.lease.ends_at = ends_at
+        else:
+            self._memory.cut(queue)
+            self._lose(running)
         return None
 
     async def _sleep(self, seconds: float) -> None:
@@ -328,6 +527,10 @@ class Worker:
             await over
         finally:
             timer.cancel()
+
+
+def _hands_over(inbox: object) -> TypeGuard[HandsOver]:
+    return callable(getattr(inbox, "hand_over_to", None))
 
 
 def _dead(claim: Claim, reason: str) -> Entry:

@@ -355,6 +355,135 @@ class SqliteMachine(SharedMachine):
         assert [(0,)] * 4 == [first, bodies, missing, orphans]
 
 
+class HandOverMachine(SqliteMachine):
+    """`SqliteInbox` beside the list, where some of what is put is handed over to a worker that has no handlers."""
+
+    @initialize(keep_bodies_s=st.sampled_from([0, 5]), portion=st.sampled_from([1, 2, 64]))
+    def open(self, keep_bodies_s, portion):
+        super().open(keep_bodies_s, portion)
+        make, self.takers = self.make, {}
+
+        def make_handing() -> SqliteInbox:
+            inbox = make()
+            self.takers[inbox] = taker = Taker(self.clock)
+            inbox.hand_over_to(taker)
+            return inbox
+
+        self.run(self.inbox.close())
+        self.make = make_handing
+        self.inbox = make_handing()
+        self.run(self.inbox.open())
+
+    @rule(
+        target=Machine.claims,
+        event_id=IDS,
+        ordering_key=KEYS,
+        event=EVENTS,
+        has_room=st.sampled_from([True, True, True, False]),
+    )
+    def put(self, event_id, ordering_key, event, has_room):
+        taker = self.takers[self.inbox]
+        taker.has_room = has_room
+        own = [row for row in self.rows if row.delivery.ordering_key == ordering_key]
+        unfinished = [row for row in own if row.state in {"waiting", "claimed"}]
+        number = len(self.rows)
+        super().put(event_id, ordering_key, event)
+        handed, taker.taken = taker.taken, []
+        if not handed:
+            assert len(self.rows) == number or unfinished or not has_room
+            return multiple()
+        ((item, row),) = [(item, self.rows[-1]) for item in handed]
+        assert (item.claim.delivery, item.claim.attempt) == (row.delivery, 1)
+        assert item.claim.token > self.last_token
+        self.last_token = item.claim.token
+        chain = taker.chains.setdefault(ordering_key, [])
+        assert item.is_first is not bool(unfinished)
+        assert [row for _, row in chain] == unfinished
+        chain.append((item, row))
+        if not item.is_first:
+            return multiple()
+        self.claim_handed(item, row)
+        return item.claim
+
+    @rule(target=Machine.claims, key=KEYS, number=st.integers(1, 3))
+    def finish(self, key, number):
+        taker = self.takers[self.inbox]
+        self.run(self.inbox.counts())  # it is told what others have done
+        chain = taker.chains.pop(key, [])
+        if not chain:
+            return multiple()
+        finished, left = chain[:number], chain[number:]
+        is_held = self.held(chain[0][0].claim) is not None
+        (ok,) = self.run(self.inbox.finish([(key, [item.seq for item, _ in finished])], lease_s=Taker.lease_s))
+        assert ok is is_held
+        if not ok:
+            return multiple()
+        for _, row in finished:
+            row.state, row.at = "done", self.now
+        if not left:
+            return multiple()
+        taker.chains[key] = left
+        self.claim_handed(*left[0])
+        return left[0][0].claim
+
+    def claim_handed(self, item, row):
+        row.state, row.at, row.claim, row.attempts = "claimed", self.now + Taker.lease_s, item.claim, row.attempts + 1
+
+    @rule(claim=Machine.claims)
+    def done(self, claim):
+        super().done(claim)
+        self.cut(claim)
+
+    @rule(claim=Machine.claims, retry_in_s=st.none() | SECONDS, progress=PROGRESS)
+    def fail(self, claim, retry_in_s, progress):
+        super().fail(claim, retry_in_s, progress)
+        self.cut(claim)
+
+    @rule(claim=consumes(Machine.claims), progress=PROGRESS)
+    def release(self, claim, progress):
+        super().release(claim, progress)
+        self.cut(claim)
+
+    def cut(self, claim):
+        """Do as a worker does that has marked in another way than as done with others."""
+        for taker in self.takers.values():
+            taker.chains = {key: chain for key, chain in taker.chains.items() if chain[0][0].claim is not claim}
+
+    @rule()
+    def reopen(self):
+        for taker in self.takers.values():
+            taker.chains = {}
+        super().reopen()
+
+
+class Taker:
+    """Worker that takes what is handed over, and begins nothing."""
+
+    lease_s = 5
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.has_room = False
+        self.taken: list[Any] = []
+        self.chains: dict[str, list[Any]] = {}
+
+    def lease_end(self):
+        return self.clock.monotonic() + self.lease_s
+
+    def room(self):
+        return int(self.has_room), 1_000
+
+    def queued(self):
+        return 0
+
+    def take(self, handed):
+        self.taken += handed
+
+    def drop(self, seqs):
+        left = {key: [pair for pair in chain if pair[0].seq not in seqs] for key, chain in self.chains.items()}
+        self.chains = {key: chain for key, chain in left.items() if chain}
+
+
 class PostgresMachine(SharedMachine):
     """`PostgresInbox` beside the list; two have the same tables, and few rows are changed at once."""
 
@@ -391,6 +520,10 @@ TestSqlite = SqliteMachine.TestCase
 TestSqlite.settings = settings(
     max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
+TestHandOver = HandOverMachine.TestCase
+TestHandOver.settings = TestSqlite.settings
 
 
 class TestPostgres(PostgresMachine.TestCase):

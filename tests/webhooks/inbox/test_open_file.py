@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pinwheel_async.webhooks._inbox.file_lock import OpenLock
+from pinwheel_async.webhooks._inbox.open_file import OpenLock
 
 
 @pytest.fixture
