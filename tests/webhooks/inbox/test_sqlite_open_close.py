@@ -23,6 +23,7 @@ def impatient(inbox):
     """Let an inbox give up on its disk at once, in a block; before and after, a slow machine does no harm."""
     patience_s = inbox._timeout_s
     inbox._timeout_s = inbox._group._timeout_s = 0.05
+    inbox._group._cancel_timer()  # one that is set for what came before is no good for a shorter time
     try:
         yield
     finally:
