@@ -421,7 +421,8 @@ class Worker:
                 if once or self._closing or not isinstance(error, Exception):
                     raise
                 if not failed:
-                    _log.error("%d events are not marked yet: %s", len(queues), describe(error))
+                    number = sum(len(queue.handled) for queue in queues)
+                    _log.error("%d events are not marked yet: %s", number, describe(error))
                 failed = True
                 await self._sleep(RETRY_INBOX_S)
                 continue
