@@ -72,6 +72,7 @@ def _serve(orders: socket.socket) -> None:
     while True:
         message, files, _, _ = socket.recv_fds(orders, 1_000_000, 2)
         if not message:
+            orders.close()
             sys.exit()
         pid = os.fork()
         if pid == 0:

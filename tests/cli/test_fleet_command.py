@@ -45,6 +45,9 @@ def test_signal(run: Run, fake: FakePinwheel, postgres: str, environment: dict[s
     )
     while not fake.counts["get_income"] and process.poll() is None:
         time.sleep(0.01)
+    # The partition may be read before the list is noted to be at its end.
+    while "listed;" not in run("fleet", "show", "--database", postgres).stdout and process.poll() is None:
+        pass
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
 

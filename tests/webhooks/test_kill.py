@@ -113,8 +113,9 @@ async def test_kill_9(tmp_path):
             first[account].append(number)
     assert set(load.answered) == set(times)
     assert {str(account): list(range(EACH)) for account in range(ACCOUNTS)} == first
-    # What a kill may find handled and not marked: what runs, and as many that are being marked.
-    assert sum(times.values()) - len(times) <= (KILLS + 1) * 2 * CONCURRENCY
+    # What a kill may find handled and not marked: what runs, and what ended while the marks of others were flushed,
+    # which is the more the slower the disk. If nothing were marked, thousands would come twice.
+    assert sum(times.values()) - len(times) <= (KILLS + 1) * 8 * CONCURRENCY
     assert load.answered.total() > len(load.answered) == ACCOUNTS * EACH
     assert (0, ACCOUNTS * EACH) == (counts.dead, counts.done + counts.claimed)
 
