@@ -114,7 +114,7 @@ async def test_kill_9(tmp_path):
     assert set(load.answered) == set(times)
     assert {str(account): list(range(EACH)) for account in range(ACCOUNTS)} == first
     # What a kill may find handled and not marked: what runs, and what ended while the marks of others were flushed,
-    # which is the more the slower the disk. If nothing were marked, thousands would come twice.
+    # which is the more the slower the disk: 60 to 80 in all on a machine with nothing else to do, 250 on a busy one.
     assert sum(times.values()) - len(times) <= (KILLS + 1) * 8 * CONCURRENCY
     assert load.answered.total() > len(load.answered) == ACCOUNTS * EACH
     assert (0, ACCOUNTS * EACH) == (counts.dead, counts.done + counts.claimed)
