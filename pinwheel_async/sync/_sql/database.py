@@ -339,9 +339,12 @@ class _InLoop:
     async def run(self, work: Callable[[Connection], T], limit_s: float | None) -> T:
         """Do something; in a task of its own, since what a driver does when it is cancelled may hang as well."""
         connections: list[Any] = []
+        is_given_up = False
 
         def work_with(connection: Connection) -> T:
             connections.append(connection.connection.driver_connection)
+            if is_given_up:
+                raise SinkError("", reason="nobody waits for it")
             return work(connection)
 
         task = asyncio.create_task(self._transact(work_with), name="pinwheel-sync-transaction")
@@ -355,6 +358,12 @@ class _InLoop:
         except TimeoutError:
             raise SinkError("", reason="the server does not answer") from None
         finally:
+            is_given_up = True
+            if not (
+                task.done() or connections
+            ):  # SQLAlchemy 2.0 forgets to close one that is cancelled at its beginning
+                task.add_done_callback(_look_at)
+                await asyncio.wait([task], timeout=_GOODBYE_S)
             if not task.done():
                 await _give_up(task, connections)
         return task.result()

@@ -1,16 +1,20 @@
 """A PostgreSQL server that says nothing any more, though its connections are open: frozen, or behind a dead network."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url
 
 from pinwheel_async import Pinwheel, SinkError
 from pinwheel_async.sync import Batch, SqlSink, status, sync
 from pinwheel_async.testing import make_account
+
+OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -153,3 +157,21 @@ async def test_to_open_and_to_look(silence: Silence):
         waiting.cancel()
         async with asyncio.timeout(20):
             await asyncio.wait([waiting])
+
+
+async def test_cancelled_at_its_beginning(postgres):
+    """Whatever a sink is doing when its opening is cancelled, it leaves no connection behind."""
+    for number in range(40):
+        sink = SqlSink(postgres)
+        opening = asyncio.create_task(sink.open())
+        await asyncio.sleep(number * 0.001)
+        opening.cancel()
+        await asyncio.wait([opening])
+        await sink.close(complete=False)
+        gc.collect()  # which warns of connections that nobody has closed
+
+    connection = await asyncpg.connect(postgres)
+    async with asyncio.timeout(30):
+        while await connection.fetchval(OTHERS):
+            await asyncio.sleep(0.01)
+    await connection.close()
