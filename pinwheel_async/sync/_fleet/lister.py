@@ -108,14 +108,14 @@ class Lister(Run):
                 self.counters.lists_held_back += 1
                 if restarts == RESTARTS:
                     await self._fail_account(None, doubt)
-                    await self._keep(keeper, listing, {}, 0, None)
+                    await self._keep(keeper, listing, {}, None)
                     break
                 doubted = listing if is_one else None
                 logger.warning(
                     "the list of accounts is held back until another one says the same",
                     extra={"event": "sync_held_back"},
                 )
-                await self._keep(keeper, listing, {}, 0, None)
+                await self._keep(keeper, listing, {}, None)
                 await pause(self._clock)
             while not await keeper.restart():  # or units that wait or are being read would be due a second time
                 await wait()
@@ -139,7 +139,7 @@ class Lister(Run):
                     due += len(readings)
                 pages += 1
                 if page.cursor is None or due >= UNITS_AT_ONCE or pages >= PAGES_AT_ONCE:
-                    await self._keep(keeper, listing, units, due, page.cursor)
+                    await self._keep(keeper, listing, units, page.cursor)
                     units, due, pages = {}, 0, 0
 
     async def _keep(
@@ -147,7 +147,6 @@ class Lister(Run):
         keeper: ListKeeper,
         listing: Listing,
         units: Mapping[str, Mapping[str, str | None]],
-        due: int,
         cursor: str | None,
     ) -> None:
         """Keep a partition, and what was counted since the last one."""
@@ -155,7 +154,6 @@ class Lister(Run):
         report = self.counters.report()
         part = Part(
             units=units,
-            due=due,
             failures=failures_of(report),
             counts=counts_of(report),
             cursor=cursor,

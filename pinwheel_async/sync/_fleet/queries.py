@@ -96,8 +96,6 @@ class Part:
     """What the list adds to a run at once: some pages, as a partition."""
 
     units: Units
-    due: int
-    """How many units there are."""
     failures: Failures
     counts: Counter[str]
     cursor: str | None
@@ -278,7 +276,7 @@ def add_partition(connection: Connection, run: int, token: int, number: int, par
     units = {account_id: due for account_id, due in part.units.items() if account_id not in erased}
     counts = Counter[str](row.counts)
     counts.update(part.counts)
-    counts["units"] += part.due
+    counts["units"] += sum(map(len, units.values()))
     connection.execute(
         insert(partitions).values(
             run=run,

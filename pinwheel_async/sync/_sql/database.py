@@ -359,11 +359,6 @@ class _InLoop:
             raise SinkError("", reason="the server does not answer") from None
         finally:
             is_given_up = True
-            if not (
-                task.done() or connections
-            ):  # SQLAlchemy 2.0 forgets to close one that is cancelled at its beginning
-                task.add_done_callback(_look_at)
-                await asyncio.wait([task], timeout=_GOODBYE_S)
             if not task.done():
                 await _give_up(task, connections)
         return task.result()
@@ -412,6 +407,8 @@ async def _give_up(task: "asyncio.Task[Any]", connections: Sequence[Any]) -> Non
         connections: The driver's own, if there is one by now.
     """
     task.add_done_callback(_look_at)
+    if not connections:  # SQLAlchemy 2.0 forgets to close one that is cancelled at its beginning
+        await asyncio.wait([task], timeout=_GOODBYE_S)
     task.cancel()
     _, hangs = await asyncio.wait([task], timeout=_GOODBYE_S)
     if hangs:

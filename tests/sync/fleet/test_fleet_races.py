@@ -74,7 +74,7 @@ def doing(work: Callable[..., Any], *arguments: Any, **options: Any) -> Callable
 def part(*accounts: str, cursor: str | None = "next", **values: Any) -> Part:
     units = {account: {"income": None} for account in accounts}
     counts = Counter({"accounts": len(accounts)})
-    given = {"units": units, "due": len(units), "failures": {}, "counts": counts, "pages": 1, "is_whole": True}
+    given = {"units": units, "failures": {}, "counts": counts, "pages": 1, "is_whole": True}
     return Part(**{**given, "cursor": cursor, **values})
 
 
@@ -386,6 +386,16 @@ async def test_purge_while_listed(engine: AsyncEngine):
     claimed = await claim(engine)
     assert claimed is not None
     assert [*claimed.units] == ["b"]
+
+
+async def test_purge_before_it_is_listed(engine: AsyncEngine):
+    """What nobody will read of an account that was erased does not count as units to be read."""
+    _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
+    await do(engine, purge_account, "a", (await look(engine)).now)
+
+    await do(engine, queries.add_partition, RUN, token, 1, part("a", "b"))
+
+    assert (await look(engine)).counts["units"] == 1
 
 
 @pytest.mark.parametrize("purge_first", [True, False])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from urllib.parse import quote
 
 import nats
 from nats.js import JetStreamContext
@@ -28,7 +29,7 @@ def make_router(jetstream: JetStreamContext) -> Router:
         account_id: str | None = getattr(event, "account_id", None)
         message = {"event_id": context.event_id, "event": event.event, "account_id": account_id}
         await jetstream.publish(
-            f"pinwheel.{account_id or 'none'}",
+            f"pinwheel.{quote(account_id or 'none', safe='')}",  # an id is no pattern, whatever stands in it
             json.dumps(message).encode(),
             timeout=10,
             headers={"Nats-Msg-Id": context.event_id},
