@@ -17,6 +17,7 @@ from pinwheel_async.sync._run.plan import Ids, Plan, chunks, from_day
 from pinwheel_async.sync._run.reading import PAGE_LIMIT, Reading, Unit
 from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._run.state import FailureLog
+from pinwheel_async.sync._run.work_queue import Slot
 from pinwheel_async.sync._sink import Batch, Checkpoint, Store
 
 _NEXT = timedelta(microseconds=1)
@@ -77,11 +78,11 @@ class Reader(Run):
     async def _save_state(self, error: BaseException | None) -> None:
         pass
 
-    async def _store_page(self, batch: Batch) -> None:
+    async def _store_page(self, slot: Slot, batch: Batch) -> None:
         # A process that was paused looks at the clock first: what it has in memory may be old by now.
         if not self._is_held():
             raise LostLeaseError("the partition was taken over", reason="paused for too long")
-        await super()._store_page(batch)
+        await super()._store_page(slot, batch)
 
     async def _enqueue_accounts(self, accounts: Ids | None, tasks: Sequence[asyncio.Task[None]]) -> None:  # noqa: ARG002
         """Enqueue what nobody has read yet in this run."""
@@ -103,7 +104,7 @@ class Reader(Run):
                             self._refusals.other_answer()
                             self.counters.unit_found(unit, checkpoint)
                             continue
-                        if reading.cursor(self._now()) is not None:
+                        if reading.goes_on(self._now()):
                             # A newer reading than that of the process whose place this one takes: should that one still
                             # be about to store a page, it is refused.
                             self.counters.items_found(unit, checkpoint)

@@ -87,9 +87,9 @@ class Counters:
         """Count a page that reached the sink."""
         self._pages += 1
         if batch.kind != "accounts":
-            self._items += len(batch.items)
-            counts = self._counts[batch.kind]
-            counts["items"] += len(batch.items)
+            count, counts = len(batch.items), self._counts[batch.kind]
+            self._items += count
+            counts["items"] += count
             counts["pages"] += 1
 
     def unit_ended(self, unit: Unit, how: Ended) -> None:

@@ -4,10 +4,10 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, TypeAlias, assert_never
 
-import attrs
-from attrs import field, frozen
+from attrs import define, field
 
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.model import Model
@@ -24,7 +24,7 @@ from pinwheel_async.errors import (
 )
 from pinwheel_async.products import Product
 from pinwheel_async.sync._page_formats import UndecodedPage
-from pinwheel_async.sync._sink import Batch, Checkpoint, Kind
+from pinwheel_async.sync._sink import Batch, Checkpoint, Kind, Reached
 
 logger = logging.getLogger("pinwheel_async.sync")
 
@@ -54,11 +54,10 @@ RESTARTS = 3
 """How often a reading begins again: a cursor that was refused three times will be refused again."""
 
 
-class SingleMeta(ListMeta):
-    """Stands for the meta of an answer that is a single object, and no list."""
+_SINGLE = ListMeta()
+"""Stands for the meta of an answer that is a single object, and no list."""
 
-
-_SINGLE = SingleMeta()
+_ID = attrgetter("id")
 
 
 class Unit(NamedTuple):
@@ -68,7 +67,7 @@ class Unit(NamedTuple):
     product: Product
 
 
-@frozen(kw_only=True, slots=False)  # attrs fills frozen slots half as fast, and a nightly run makes one for each unit
+@define(kw_only=True)  # attrs fills what is frozen half as fast, and a nightly run makes one for each unit
 class Reading(Discreet):
     """What to read of a unit, and what is known of it before."""
 
@@ -88,22 +87,21 @@ class Reading(Discreet):
     repeats: bool = True
     """Whether a reading in doubt is repeated: a sink that does not remember would keep its objects twice."""
 
-    def cursor(self, now: datetime) -> str | None:
-        """Return where the earlier reading can be gone on with: only if it is still about the same, and young.
+    def goes_on(self, now: datetime) -> bool:
+        """Whether the earlier reading can be gone on with: only if it is still about the same, and young.
 
         Where the account says no moment, what came since the first page would be missed: such a list begins again.
         """
         checkpoint = self.checkpoint
-        if checkpoint is None:
-            return None
-        same = (
-            checkpoint.reached == "reading"
+        return (
+            checkpoint is not None
+            and checkpoint.cursor is not None
+            and checkpoint.reached == "reading"
             and checkpoint.from_day == self.from_day
             and checkpoint.data_updated_at == self.data_updated_at
             and self.data_updated_at is not None
             and timedelta(0) <= now - checkpoint.begun_at <= _GOES_ON
         )
-        return checkpoint.cursor if same else None
 
 
 async def read(
@@ -132,29 +130,20 @@ async def read(
         PinwheelError: It could not be read, or not be stored.
     """
     doubted: Objects | None = None
-    cursor, begun = reading.cursor(clock.now()), reading.checkpoint
+    now = clock.now()  # before the first request: what changes while it is read counts as newer
+    resumed = reading.checkpoint if reading.goes_on(now) else None
     for restarts in range(RESTARTS + 1):
-        if cursor is None or begun is None:
-            begun = Checkpoint(
-                begun_at=clock.now(),  # before the first request: what changes while it is read counts as newer
-                reached="reading" if reading.to_day is None else "patch",
-                data_updated_at=reading.data_updated_at,
-                from_day=reading.from_day,
-            )
-        # What came before a cursor of an earlier run is not known: such a reading agrees with none. Where all may be
-        # removed, none is doubted.
-        objects = None if cursor is not None or reading.max_removed is None else Objects()
-        attempt = _Attempt(write, reading, begun, cursor, objects, doubted)
+        attempt = _Attempt(write, reading, now, resumed, doubted)
         doubted = None  # one that ends otherwise may have met something else: only two in a row can agree
         try:
-            return await _read(pinwheel, reading, cursor, attempt)
+            return await _read(pinwheel, reading, attempt)
         except _RefusedCursorError as error:
             refused: Exception = error.error
         except SupersededError as error:
             refused = error
         except (UnconfirmedRemovalError, _DoubtError) as error:
             refused = error.error if isinstance(error, _DoubtError) else error
-            doubted = objects
+            doubted = attempt.objects
             on_doubt()
             logger.warning(
                 "account %s: a reading of %s is held back until another one says the same",
@@ -167,7 +156,8 @@ async def read(
                 await pause(clock)
         if restarts == RESTARTS:
             raise refused
-        cursor = None  # from the first page, and with a new `begun_at`, which supersedes the reading that was newer
+        # From the first page, and with a new `begun_at`, which supersedes the reading that was newer.
+        now, resumed = clock.now(), None
     raise AssertionError  # the last round returns or raises
 
 
@@ -201,10 +191,9 @@ class Objects:
 
     def add(self, data: Any) -> None:
         """Add the objects of a page."""
-        # Of a single object that is not decoded no id is known; it cannot be in doubt either.
-        names = (data.ids or ()) if isinstance(data, UndecodedPage) else [getattr(item, "id", None) for item in data]
+        ids = (data.ids or ()) if isinstance(data, UndecodedPage) else map(_ID, data)
         self.count += len(data)
-        self.sum += sum(hash(str(name)) for name in names)
+        self.sum += sum(map(hash, map(str, ids)))
 
     def agrees(self, other: "Objects | None") -> bool:
         """Whether another reading has met the same."""
@@ -217,26 +206,24 @@ class _Attempt:
     Args:
         write: Stores a page.
         reading: What to read.
-        begun: The checkpoint before the first page.
-        cursor: Where to go on.
-        objects: Takes the objects of this reading; null if it begins in the middle, or nobody will compare them.
-        doubted: Those of a reading before, of which there are doubts; null if there are none.
+        now: The time, before the first request.
+        resumed: Checkpoint of the reading that is gone on with; null to begin with the first page.
+        doubted: Objects of a reading before, of which there are doubts; null if there are none.
     """
 
     def __init__(
-        self,
-        write: Write,
-        reading: Reading,
-        begun: Checkpoint,
-        cursor: str | None,
-        objects: "Objects | None",
-        doubted: "Objects | None",
+        self, write: Write, reading: Reading, now: datetime, resumed: Checkpoint | None, doubted: "Objects | None"
     ) -> None:
-        self.checkpoint = begun
-        self.first = cursor is None
+        self.resumed = resumed
+        self.pages = 0
+        """Pages that have come."""
+        # What came before a cursor of an earlier run is not known: such a reading agrees with none. Where all may be
+        # removed, none is doubted.
+        self.objects = None if resumed is not None or reading.max_removed is None else Objects()
         self._write = write
         self._reading = reading
-        self._objects = objects
+        self._begun_at = now if resumed is None else resumed.begun_at
+        self._items = 0 if resumed is None else resumed.items
         self._doubted = doubted
         self._doubt: DecodeError | None = None
 
@@ -246,36 +233,71 @@ class _Attempt:
         Raises:
             _DoubtError: It is the last one, and the reading contradicts itself.
         """
-        unit, reading, objects = self._reading.unit, self._reading, self._objects
-        self.checkpoint = checkpoint = _advanced(self.checkpoint, page)
-        if objects is not None:
-            objects.add(page.data)
-        self._doubt = self._doubt or contradiction(unit.product, page)
-        if checkpoint.reached == "complete" and (objects is None or not objects.agrees(self._doubted)):
-            self.checkpoint = checkpoint = _cautious(checkpoint, reading.max_removed, self._doubt)
+        unit, first = self._reading.unit, self.is_first
+        self.pages += 1
+        self._items += len(page.data)
+        if page.meta is not _SINGLE:  # an object that has no list cannot contradict one
+            if self.objects is not None:
+                self.objects.add(page.data)
+            self._doubt = self._doubt or contradiction(unit.product, page)
         batch = Batch(
             kind=unit.product,
             account_id=unit.account_id,
             items=page.data,
-            first=self.first,
+            first=first,
             last=not page.next_cursor,
-            checkpoint=checkpoint,
+            checkpoint=self._checkpoint(page),
         )
         await self._write(batch)
-        self.first = False
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the page to come is the first of the list."""
+        return not self.pages and self.resumed is None
 
     async def write_missing(self, misses: int) -> None:
         """Store that the server answered 404."""
-        missing = attrs.evolve(self.checkpoint, reached="missing", misses=misses)
-        kind, account_id = self._reading.unit.product, self._reading.unit.account_id
-        await self._write(Batch(kind=kind, account_id=account_id, items=(), checkpoint=missing))
+        reading = self._reading
+        missing = Checkpoint(
+            begun_at=self._begun_at,
+            reached="missing",
+            data_updated_at=reading.data_updated_at,
+            from_day=reading.from_day,
+            misses=misses,
+        )
+        await self._write(
+            Batch(kind=reading.unit.product, account_id=reading.unit.account_id, items=(), checkpoint=missing)
+        )
+
+    def _checkpoint(self, page: Page[Any]) -> Checkpoint:
+        """Return the checkpoint after a page.
+
+        Raises:
+            _DoubtError: It is the last one, and the reading contradicts itself, and no other one agrees with it.
+        """
+        reading, cursor, max_removed = self._reading, page.next_cursor or None, None
+        reached: Reached = "reading" if cursor else "complete"
+        if reading.to_day is not None:
+            reached, cursor = "patch", None
+        elif reached == "complete" and (self.objects is None or not self.objects.agrees(self._doubted)):
+            max_removed = reading.max_removed
+            if self._doubt is not None and max_removed is not None:
+                raise _DoubtError(self._doubt)
+        return Checkpoint(
+            begun_at=self._begun_at,
+            reached=reached,
+            data_updated_at=reading.data_updated_at,
+            from_day=reading.from_day,
+            cursor=cursor,
+            items=self._items,
+            max_removed=max_removed,
+        )
 
 
-async def _read(pinwheel: Pinwheel, reading: Reading, cursor: str | None, attempt: _Attempt) -> Ended:
-    """Read once, from a cursor on."""
-    begun = attempt.checkpoint
+async def _read(pinwheel: Pinwheel, reading: Reading, attempt: _Attempt) -> Ended:
+    """Read once, from the first page on, or from where a reading is gone on with."""
     try:
-        source = _source(pinwheel, reading, cursor)
+        source = _source(pinwheel, reading, attempt.resumed)
         if isinstance(source, Paged):
             async with aclosing(pages(source)) as found:
                 async for page in found:
@@ -285,10 +307,10 @@ async def _read(pinwheel: Pinwheel, reading: Reading, cursor: str | None, attemp
             await attempt.store(_single(await source))
     except NotFoundError as error:
         # Nothing came since the cursor of an earlier run: what that had read a part of may be gone altogether.
-        if cursor is not None and attempt.checkpoint is begun:
+        if attempt.resumed is not None and not attempt.pages:
             raise _RefusedCursorError(error) from None
         # In the middle of a list, or for a part of one that is stored, it does not say that the account lacks the data.
-        if not attempt.first or begun.reached == "patch":
+        if not attempt.is_first or reading.to_day is not None:
             raise
         misses = _misses(reading)
         await attempt.write_missing(misses)
@@ -296,21 +318,10 @@ async def _read(pinwheel: Pinwheel, reading: Reading, cursor: str | None, attemp
             raise
         return "contradicted" if misses else "missing"
     except InvalidRequestError as error:
-        if attempt.first:
+        if attempt.is_first:
             raise  # there was no cursor to be refused
         raise _RefusedCursorError(error) from None
     return "complete"
-
-
-def _cautious(checkpoint: Checkpoint, max_removed: float | None, doubt: DecodeError | None) -> Checkpoint:
-    """Return the last checkpoint of a reading that no other one agrees with.
-
-    Raises:
-        _DoubtError: The reading contradicts itself.
-    """
-    if doubt is not None and max_removed is not None:
-        raise _DoubtError(doubt)
-    return checkpoint if max_removed is None else attrs.evolve(checkpoint, max_removed=max_removed)
 
 
 def contradiction(kind: Kind, page: Page[Any], *, left_out: int = 0) -> DecodeError | None:
@@ -321,8 +332,6 @@ def contradiction(kind: Kind, page: Page[Any], *, left_out: int = 0) -> DecodeEr
         page: The page.
         left_out: Objects that were on it and could not be read.
     """
-    if isinstance(page.meta, SingleMeta):
-        return None
     if isinstance(page, PageWithoutEnd):
         return DecodeError(where=kind, paths=["meta.next_cursor: missing"])
     if page.meta.count not in {None, len(page.data) + left_out}:
@@ -336,24 +345,6 @@ def _misses(reading: Reading) -> int:
         return 0
     before = reading.checkpoint
     return 1 + (before.misses if before is not None and before.reached == "missing" else 0)
-
-
-def _advanced(checkpoint: Checkpoint, page: Page[Any]) -> Checkpoint:
-    """Return the checkpoint after a page."""
-    items = checkpoint.items + len(page.data)
-    if checkpoint.reached == "patch":
-        return attrs.evolve(checkpoint, items=items)
-    cursor = page.next_cursor or None
-    return Checkpoint(  # `attrs.evolve` would take three times as long, for each page
-        begun_at=checkpoint.begun_at,
-        reached="reading" if cursor else "complete",
-        data_updated_at=checkpoint.data_updated_at,
-        from_day=checkpoint.from_day,
-        cursor=cursor,
-        items=items,
-        max_removed=checkpoint.max_removed,
-        misses=checkpoint.misses,
-    )
 
 
 def _single(answer: Any) -> Page[Any]:
@@ -371,7 +362,7 @@ def pages(source: Paged[Any], *, on_error: OnError | None = None) -> AsyncGenera
 
 
 def _source(  # noqa: PLR0911  # a table
-    pinwheel: Pinwheel, reading: Reading, cursor: str | None
+    pinwheel: Pinwheel, reading: Reading, resumed: Checkpoint | None
 ) -> Paged[Any] | Coroutine[Any, Any, Model]:
     account_id, from_day = reading.unit.account_id, reading.from_day
     match reading.unit.product:
@@ -385,12 +376,18 @@ def _source(  # noqa: PLR0911  # a table
             return pinwheel.direct_deposit_allocations.get(account_id)
         case "paystubs":
             return pinwheel.paystubs.list(
-                account_id, from_pay_date=from_day, to_pay_date=reading.to_day, limit=PAGE_LIMIT, cursor=cursor
+                account_id,
+                from_pay_date=from_day,
+                to_pay_date=reading.to_day,
+                limit=PAGE_LIMIT,
+                cursor=resumed and resumed.cursor,
             )
         case "shifts":
-            return pinwheel.shifts.list(account_id, from_start_date=from_day, limit=PAGE_LIMIT, cursor=cursor)
+            return pinwheel.shifts.list(
+                account_id, from_start_date=from_day, limit=PAGE_LIMIT, cursor=resumed and resumed.cursor
+            )
         case "tax_forms":
             # Summaries only: every call for a form with its document is billed.
-            return pinwheel.tax_forms.list(account_id, limit=PAGE_LIMIT, cursor=cursor)
+            return pinwheel.tax_forms.list(account_id, limit=PAGE_LIMIT, cursor=resumed and resumed.cursor)
         case _:
             assert_never(reading.unit.product)

@@ -42,7 +42,7 @@ from pinwheel_async.sync._run.plan import Ids, Plan, chunks, from_day
 from pinwheel_async.sync._run.reading import PAGE_LIMIT, RESTARTS, Ended, Reading, Unit, pages, pause, read
 from pinwheel_async.sync._run.refusals import Refusals
 from pinwheel_async.sync._run.state import FailureLog, load_refetch, save_refetch
-from pinwheel_async.sync._run.work_queue import STOP_S, WorkQueue
+from pinwheel_async.sync._run.work_queue import STOP_S, Slot, WorkQueue
 from pinwheel_async.sync._scope import Scope, claim
 from pinwheel_async.sync._sink import Batch, Checkpoint, Sink, Store
 
@@ -346,7 +346,7 @@ class Run:
             for reading in self._due(account_id, None, checkpoints):
                 await self._queue.put(partial(self._fetch, reading))
 
-    async def _look_up(self, account_id: str, checkpoints: _Checkpoints) -> None:
+    async def _look_up(self, account_id: str, checkpoints: _Checkpoints, _: Slot) -> None:
         """Get an account, store it, and enqueue its units: when its data last changed, only the account says."""
         self.counters.request_planned("accounts")
         account: Account | None = None
@@ -434,13 +434,13 @@ class Run:
             else:
                 yield reading
 
-    async def _fetch(self, reading: Reading) -> None:
-        unit = reading.unit
+    async def _fetch(self, reading: Reading, slot: Slot) -> None:
+        unit, store = reading.unit, partial(self._store_page, slot)
         self.counters.in_flight += 1
-        self.counters.resumed += reading.cursor(self._now()) is not None
+        self.counters.resumed += reading.checkpoint is not None and reading.goes_on(self._now())
         try:
             on_doubt = partial(self.counters.held_back, unit)
-            ended = await read(self._pinwheel, self._store_page, reading, clock=self._clock, on_doubt=on_doubt)
+            ended = await read(self._pinwheel, store, reading, clock=self._clock, on_doubt=on_doubt)
         except UnconfirmedRemovalError as error:
             await self._fail(unit, error)
         except SupersededError:  # before `_FATAL`, as it is a SinkError; but the sink is well, and has what is newer
@@ -454,11 +454,11 @@ class Run:
         finally:
             self.counters.in_flight -= 1
 
-    async def _store_page(self, batch: Batch) -> None:
+    async def _store_page(self, slot: Slot, batch: Batch) -> None:
         """Store a page; meanwhile another worker may fetch."""
         self.counters.in_flight -= 1
         try:
-            async with self._queue.yield_slot(last=batch.last):
+            async with slot.yielded(last=batch.last):
                 await self._sink.write(batch)
                 self.counters.page_stored(batch)
         finally:

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
-Step: TypeAlias = Callable[[], Awaitable[None]]
-"""One piece of work, done by one worker."""
+Step: TypeAlias = Callable[["Slot"], Awaitable[None]]
+"""One piece of work, done by one worker, in its slot."""
 
 # While one page of accounts is fetched, every worker finishes about one unit. Four for each are slack enough that none
 # waits for the list, and the queue is as short for a million accounts as for a hundred.
@@ -28,12 +28,10 @@ class WorkQueue:
 
     def __init__(self, slots: int, extra_workers: int = 0) -> None:
         self.workers = slots + extra_workers
-        self._slots = asyncio.Semaphore(slots)
-        self._holders: set[asyncio.Task[object] | None] = set()
-        """Workers that hold a slot. After `yield_slot(last=True)` a worker ends its step without one, and a slot must
-        never be released twice."""
+        self.slots = asyncio.Semaphore(slots)
         self.yielding: set[asyncio.Task[object] | None] = set()
-        self._stopped = False
+        """Workers that have yielded their slots."""
+        self.stopped = False
         # Only what is put is limited. What is pushed comes from workers, and only workers make room: if all of them
         # waited for it, none would ever come.
         self._room = asyncio.Semaphore(_LOOK_AHEAD * slots)
@@ -53,25 +51,17 @@ class WorkQueue:
 
     async def work(self) -> None:
         """Do one step after the other, until cancelled."""
-        while not self._stopped:
+        slot = Slot(self)
+        while not self.stopped:
             was_put, _, step = await self._waiting.get()
             if was_put:
                 self._room.release()
-            await self.take_slot()
+            await slot.take()
             try:
-                await step()
+                await step(slot)
             finally:
-                self.release_slot()
+                slot.release()
             self._waiting.task_done()  # only after what the step pushed was counted, or `join` would end too early
-
-    def yield_slot(self, *, last: bool) -> "_YieldedSlot":
-        """Let another worker work meanwhile; for workers who wait in the middle of a step.
-
-        Args:
-            last: Whether hardly anything of the step is left after it, unless it fails: then the worker does not wait
-                for a slot again.
-        """
-        return _YieldedSlot(self, last=last)
 
     async def stop(self, workers: Iterable[asyncio.Task[None]]) -> None:
         """Begin nothing more, and cancel what is being done; only workers that have yielded their slots come to an end.
@@ -79,7 +69,7 @@ class WorkQueue:
         They wait for the sink, which stores their pages anyway: so the counters say what is stored. One that hangs is
         not waited for without end.
         """
-        self._stopped = True
+        self.stopped = True
         yielding = [worker for worker in workers if worker in self.yielding]
         for worker in workers:
             if worker not in yielding:
@@ -93,38 +83,48 @@ class WorkQueue:
         """Wait until everything is done, and all that followed from it."""
         await self._waiting.join()
 
-    async def take_slot(self) -> None:
-        """Wait until the worker may work."""
-        if self._stopped:  # a worker that had yielded its slot was not cancelled by `stop`, and ends here
-            raise asyncio.CancelledError
-        await self._slots.acquire()
-        self._holders.add(asyncio.current_task())
 
-    def release_slot(self) -> None:
-        """Let another worker work, if this one does."""
-        task = asyncio.current_task()
-        if task in self._holders:
-            self._holders.discard(task)
-            self._slots.release()
+class Slot:
+    """Right of a worker to work, of which there are fewer than workers; context in which others have it."""
 
+    __slots__ = ("_is_held", "_is_last", "_queue", "_worker")
 
-class _YieldedSlot:
-    """Context in which a worker has yielded its slot; of `contextlib`, a generator would take twice as long."""
-
-    __slots__ = ("_last", "_queue", "_worker")
-
-    def __init__(self, queue: WorkQueue, *, last: bool) -> None:
+    def __init__(self, queue: WorkQueue) -> None:
         self._queue = queue
-        self._last = last
         self._worker = asyncio.current_task()
+        self._is_held = False  # after `yielded(last=True)` a step ends without, and a slot must not be released twice
+        self._is_last = False
+
+    async def take(self) -> None:
+        """Wait until the worker may work."""
+        if self._queue.stopped:  # a worker that had yielded its slot was not cancelled by `stop`, and ends here
+            raise asyncio.CancelledError
+        await self._queue.slots.acquire()
+        self._is_held = True
+
+    def release(self) -> None:
+        """Let another worker work, if this one does."""
+        if self._is_held:
+            self._is_held = False
+            self._queue.slots.release()
+
+    def yielded(self, *, last: bool) -> Self:
+        """Let another worker work meanwhile; for workers who wait in the middle of a step.
+
+        Args:
+            last: Whether hardly anything of the step is left after it, unless it fails: then the worker does not wait
+                for a slot again.
+        """
+        self._is_last = last
+        return self
 
     async def __aenter__(self) -> None:
-        self._queue.release_slot()
+        self.release()
         self._queue.yielding.add(self._worker)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, traceback: object) -> None:
         # Before it waits for a slot: `stop` must cancel a worker that has nothing to finish any more.
         self._queue.yielding.discard(self._worker)
         # What handles an error may fetch again.
-        if not self._last if kind is None else issubclass(kind, Exception):
-            await self._queue.take_slot()
+        if not self._is_last if kind is None else issubclass(kind, Exception):
+            await self.take()

@@ -25,15 +25,15 @@ def reading(*, moved: datetime | None = MOVED, **fields: Any) -> Reading:
 )
 def test_age(age: timedelta, *, goes_on: bool):
     """A list goes on for a day after it was begun; a beginning in the future is none."""
-    assert (reading().cursor(BEGUN + age) is not None) is goes_on
+    assert reading().goes_on(BEGUN + age) is goes_on
 
 
 def test_unknown_moment():
     """A list of which the account says no moment begins again: what came since its first page would be missed."""
-    assert reading(moved=None).cursor(BEGUN) is None
+    assert not reading(moved=None).goes_on(BEGUN)
 
 
 @pytest.mark.parametrize("fields", [{"reached": "complete"}, {"data_updated_at": BEGUN}, {"from_day": BEGUN.date()}])
 def test_something_else(fields: Any):
     """What was read to its end, moved since, or is about other days begins again."""
-    assert reading(**fields).cursor(BEGUN) is None
+    assert not reading(**fields).goes_on(BEGUN)

@@ -7,17 +7,17 @@ from functools import partial
 import pytest
 
 from pinwheel_async.sync._run import work_queue
-from pinwheel_async.sync._run.work_queue import WorkQueue
+from pinwheel_async.sync._run.work_queue import Slot, WorkQueue
 
 
 async def test_what_follows_comes_first():
     """What a step pushes is done before the steps that were put earlier."""
     queue, done = WorkQueue(1), list[str]()
 
-    async def do(name: str) -> None:
+    async def do(name: str, _: Slot) -> None:
         done.append(name)
 
-    async def begin() -> None:
+    async def begin(_: Slot) -> None:
         done.append("first")
         queue.push(partial(do, "follows"))
 
@@ -35,7 +35,7 @@ async def test_room():
     queue, taken = WorkQueue(2), 0
     gate = asyncio.Event()
 
-    async def wait() -> None:
+    async def wait(_: Slot) -> None:
         await gate.wait()
 
     async def put() -> None:
@@ -61,7 +61,7 @@ async def test_the_end_waits_for_what_follows():
     """The queue is joined when nothing waits, nothing is being done, and nothing can follow."""
     queue, depth = WorkQueue(3), 0
 
-    async def dig() -> None:
+    async def dig(_: Slot) -> None:
         nonlocal depth
         await asyncio.sleep(0)
         depth += 1
@@ -82,13 +82,13 @@ async def test_others_work_while_a_slot_is_yielded():
     queue, busy, peak = WorkQueue(1, extra_workers=2), 0, 0
     gate = asyncio.Event()
 
-    async def do(*, last: bool) -> None:
+    async def do(slot: Slot, *, last: bool) -> None:
         nonlocal busy, peak
         busy += 1
         peak = max(peak, busy)
         await asyncio.sleep(0)
         busy -= 1
-        async with queue.yield_slot(last=last):
+        async with slot.yielded(last=last):
             await gate.wait()
         if not last:
             busy += 1
@@ -108,16 +108,16 @@ async def test_others_work_while_a_slot_is_yielded():
         worker.cancel()
 
     assert peak == 1
-    assert queue._slots._value == 1
+    assert queue.slots._value == 1
 
 
 async def test_failure_takes_the_slot_again():
     """A worker that fails while its slot is yielded goes on with a slot, and releases it once."""
     queue = WorkQueue(1, extra_workers=1)
 
-    async def fail() -> None:
+    async def fail(slot: Slot) -> None:
         with suppress(ValueError):
-            async with queue.yield_slot(last=True):
+            async with slot.yielded(last=True):
                 raise ValueError
 
     await queue.put(fail)
@@ -126,7 +126,7 @@ async def test_failure_takes_the_slot_again():
         await queue.join()
     worker.cancel()
 
-    assert queue._slots._value == 1
+    assert queue.slots._value == 1
 
 
 async def test_stop_does_not_wait_for_a_sink_that_hangs(monkeypatch: pytest.MonkeyPatch):
@@ -134,8 +134,8 @@ async def test_stop_does_not_wait_for_a_sink_that_hangs(monkeypatch: pytest.Monk
     monkeypatch.setattr(work_queue, "STOP_S", 0.05)
     queue, waits = WorkQueue(1, extra_workers=1), asyncio.Event()
 
-    async def hang() -> None:
-        async with queue.yield_slot(last=True):
+    async def hang(slot: Slot) -> None:
+        async with slot.yielded(last=True):
             waits.set()
             await asyncio.Event().wait()
 
@@ -153,10 +153,10 @@ async def test_pushed_steps_make_no_room():
     """What workers push takes no room, and so makes none: the queue stays as short as before."""
     queue = WorkQueue(1)
 
-    async def nothing() -> None:
+    async def nothing(_: Slot) -> None:
         """Do nothing."""
 
-    async def follow_up() -> None:
+    async def follow_up(_: Slot) -> None:
         for _ in range(3):
             queue.push(nothing)
 
