@@ -251,6 +251,11 @@ class _Attempt:
         await self._write(batch)
 
     @property
+    def cursor(self) -> str | None:
+        """Where to begin; null for the first page."""
+        return None if self.resumed is None else self.resumed.cursor
+
+    @property
     def is_first(self) -> bool:
         """Whether the page to come is the first of the list."""
         return not self.pages and self.resumed is None
@@ -297,7 +302,7 @@ class _Attempt:
 async def _read(pinwheel: Pinwheel, reading: Reading, attempt: _Attempt) -> Ended:
     """Read once, from the first page on, or from where a reading is gone on with."""
     try:
-        source = _source(pinwheel, reading, attempt.resumed)
+        source = _source(pinwheel, reading, attempt)
         if isinstance(source, Paged):
             async with aclosing(pages(source)) as found:
                 async for page in found:
@@ -362,7 +367,7 @@ def pages(source: Paged[Any], *, on_error: OnError | None = None) -> AsyncGenera
 
 
 def _source(  # noqa: PLR0911  # a table
-    pinwheel: Pinwheel, reading: Reading, resumed: Checkpoint | None
+    pinwheel: Pinwheel, reading: Reading, attempt: _Attempt
 ) -> Paged[Any] | Coroutine[Any, Any, Model]:
     account_id, from_day = reading.unit.account_id, reading.from_day
     match reading.unit.product:
@@ -380,14 +385,12 @@ def _source(  # noqa: PLR0911  # a table
                 from_pay_date=from_day,
                 to_pay_date=reading.to_day,
                 limit=PAGE_LIMIT,
-                cursor=resumed and resumed.cursor,
+                cursor=attempt.cursor,
             )
         case "shifts":
-            return pinwheel.shifts.list(
-                account_id, from_start_date=from_day, limit=PAGE_LIMIT, cursor=resumed and resumed.cursor
-            )
+            return pinwheel.shifts.list(account_id, from_start_date=from_day, limit=PAGE_LIMIT, cursor=attempt.cursor)
         case "tax_forms":
             # Summaries only: every call for a form with its document is billed.
-            return pinwheel.tax_forms.list(account_id, limit=PAGE_LIMIT, cursor=resumed and resumed.cursor)
+            return pinwheel.tax_forms.list(account_id, limit=PAGE_LIMIT, cursor=attempt.cursor)
         case _:
             assert_never(reading.unit.product)
