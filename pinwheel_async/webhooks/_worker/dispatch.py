@@ -191,11 +191,12 @@ class Dispatcher:
                 return run
             event = event.event
         variables = contextvars.copy_context()  # shared by the handlers of a delivery, and by no other delivery
-        traced = variables.run(self._begin, event, source, attempt)
+        traced = None if self._telemetry is None else variables.run(self._begin, event, source, attempt)
         try:
             await self._run_handlers(run, event, variables, source, attempt, token, lease, skip)
         finally:
-            variables.run(_end, traced, run)
+            if traced is not None:
+                variables.run(_end, traced, run)
         self.counters.add_run(event.event, time.monotonic() - began_at, ok=run.ok)
         return run
 
@@ -337,10 +338,8 @@ class Dispatcher:
                 task.cancel()
 
 
-def _end(traced: Run | None, run: HandlerRun) -> None:
+def _end(traced: Run, run: HandlerRun) -> None:
     """End the trace of a run with the type of the first failure."""
-    if traced is None:
-        return
     reason = run.failures[0].reason if run.failures else "" if run.is_over else "CancelledError"
     try:
         traced.end(re.split(r"[^\w.]", reason, maxsplit=1)[0] or None)

@@ -10,7 +10,7 @@ import contextvars
 import sys
 import threading
 from asyncio import tasks
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ def start_task(
             done.cancel()  # so ends a task that was cancelled while it ran
         return done
     except (KeyboardInterrupt, SystemExit):
+        spare.hide()
         raise
     except BaseException as error:  # noqa: BLE001  # it is the outcome
         _spares.give_back(spare)
@@ -56,85 +57,94 @@ def start_task(
     return spare.go_on(coroutine, awaited, context, name)
 
 
-class _Spare(Coroutine[Any, Any, Any]):
-    """Coroutine of a task that waits for another coroutine to go on with, each step of which runs in its own context.
+class _Spare:
+    """Task in whose name a coroutine begins, and which goes on with it if it waits.
 
-    A class, because a task that is cancelled before its first step throws the cancellation into its coroutine, and one
-    that is written with `async def` would end there.
+    Its steps are a generator that stands at a `yield` from the beginning: a cancellation before the first step of the
+    task is thrown in there, where a coroutine that has not begun would end.
     """
+
+    __slots__ = ("_begun", "_idle", "_is_hidden", "loop", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._given: asyncio.Future[None] = loop.create_future()
-        self._coroutine: Coroutine[Any, Any, Any] | None = None
-        self._context = contextvars.Context()
-        self._awaited: Any = None
-        self._is_resumed = False
-        """Whether the task waits for what the coroutine waits for."""
-        self.task: asyncio.Task[Any] = loop.create_task(self)
-        # Nobody is to see a task that does nothing, nor to hear of it when the loop is closed.
-        tasks._unregister_task(self.task)  # noqa: SLF001
-        self._log_if_destroyed(log=False)
+        self._begun: tuple[Coroutine[Any, Any, Any], Any, contextvars.Context] | None = None
+        """A coroutine to go on with, what it waits for, and its context."""
+        self._idle: asyncio.Future[None] | None = None
+        """What the task waits for while it has nothing to go on with."""
+        self._is_hidden = False
+        steps: Any = self._steps()
+        next(steps)
+        self.task: asyncio.Task[Any] = loop.create_task(steps)
+
+    def hide(self) -> None:
+        """Let nobody see the task, which does nothing, nor hear of it when the loop is closed."""
+        if not self._is_hidden:
+            self._is_hidden = True
+            tasks._unregister_task(self.task)  # noqa: SLF001
+            self._log_if_destroyed(log=False)
 
     def go_on(
         self, coroutine: Coroutine[Any, Any, T], awaited: Any, context: contextvars.Context, name: str
     ) -> "asyncio.Task[T]":
         """Go on with a coroutine that waits for something."""
-        self._coroutine, self._awaited, self._context = coroutine, awaited, context
-        if self._is_future:
+        self._begun = coroutine, awaited, context
+        if _is_future(awaited):
             # Only from its yield until the task takes it: meanwhile others may wait for the same future.
             awaited._asyncio_future_blocking = False  # noqa: SLF001
         self.task.set_name(name)
-        self._log_if_destroyed(log=True)
-        tasks._register_task(self.task)  # noqa: SLF001
-        if not self._given.done():  # else the coroutine has cancelled its task
-            self._given.set_result(None)
+        if self._is_hidden:
+            self._log_if_destroyed(log=True)
+            tasks._register_task(self.task)  # noqa: SLF001
+        if self._idle is not None and not self._idle.done():  # else the coroutine has cancelled its task
+            self._idle.set_result(None)
         return self.task
 
-    def send(self, value: Any, /) -> Any:
-        """Take a step."""
-        if self._is_resumed:
-            return self._step("send", value)
-        return self._wait()
-
-    def throw(self, *error: Any) -> Any:
-        """Take a step that begins with an error."""
-        if self._is_resumed:
-            return self._step("throw", *error)
-        if self._coroutine is None:
-            raise error[0]
-        if self._is_future:  # as a task does that is cancelled before it waits
-            self._awaited.cancel()
-            return self._wait()
-        self._is_resumed = True
-        return self._step("throw", *error)
-
-    def close(self) -> None:
-        """Close the coroutine."""
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    def __await__(self) -> Any:
-        """Refuse: only a task takes its steps."""
-        raise TypeError("this coroutine belongs to a task")
-
-    @property
-    def _is_future(self) -> bool:
-        return hasattr(self._awaited, "_asyncio_future_blocking")
-
-    def _wait(self) -> Any:
-        """Wait for the coroutine, or for what that waits for."""
-        self._is_resumed = self._coroutine is not None
-        awaited = self._awaited if self._is_resumed else self._given
-        if hasattr(awaited, "_asyncio_future_blocking"):
-            awaited._asyncio_future_blocking = True  # noqa: SLF001
-        return awaited
-
-    def _step(self, method: str, *arguments: Any) -> Any:
-        return self._context.run(getattr(self._coroutine, method), *arguments)
+    def _steps(self) -> Generator[Any, Any, Any]:
+        error: BaseException | None = None
+        try:
+            yield
+            if self._begun is None:
+                self._idle = self.loop.create_future()
+                yield from self._idle
+        except BaseException as thrown:
+            if self._begun is None:
+                raise
+            error = thrown
+        if self._begun is None:  # pragma: no cover  # what is idle is woken to go on with something
+            return None
+        coroutine, awaited, context = self._begun
+        return (yield from _go_on(coroutine, awaited, context, error))
 
     def _log_if_destroyed(self, *, log: bool) -> None:
         setattr(self.task, "_log_destroy_pending", log)  # noqa: B010  # as `asyncio.gather` does; it has no type
+
+
+def _go_on(
+    coroutine: Coroutine[Any, Any, T], awaited: Any, context: contextvars.Context, error: BaseException | None
+) -> Generator[Any, Any, T]:
+    """Wait for what a coroutine waits for, or throw an error into it, and take its further steps in its context."""
+    if _is_future(awaited):
+        if error is not None and awaited.cancel():  # as a task does that is cancelled before it waits
+            error = None
+        awaited._asyncio_future_blocking = error is None  # noqa: SLF001
+    while True:
+        if error is None:
+            try:
+                yield awaited
+            except BaseException as thrown:  # noqa: BLE001  # it is the coroutine's
+                error = thrown
+        try:
+            awaited = context.run(coroutine.send, None) if error is None else context.run(coroutine.throw, error)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        finally:
+            error = None
+
+
+def _is_future(awaited: Any) -> bool:
+    return hasattr(awaited, "_asyncio_future_blocking")
 
 
 class _Spares(threading.local):
@@ -153,6 +163,7 @@ class _Spares(threading.local):
 
     def give_back(self, spare: _Spare) -> bool:
         """Take back a task that was not needed; return False if it was cancelled, so that it is of no use."""
+        spare.hide()
         if spare.task.cancelling():
             return False
         self._spares.append(spare)

@@ -4,6 +4,8 @@ import asyncio
 import contextvars
 import gc
 import logging
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -108,6 +110,38 @@ async def test_a_cancellation_right_after_the_start_reaches_the_coroutine():
     assert (ended, task.cancelled()) == (["ended"], True)
 
 
+async def test_a_cancellation_right_after_the_start_is_not_lost():
+    """A task that is cancelled in the turn in which what it waits for has come is cancelled all the same."""
+    come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def work() -> None:
+        await come
+
+    task = start_task(work(), name="work")
+    come.set_result(None)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+async def test_what_has_waited_is_freed_without_the_garbage_collector():
+    """A task that has gone on with a coroutine is no part of a cycle once it is done."""
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    gc.disable()
+    try:
+        task = start_task(work(), name="work")
+        await task
+        freed = weakref.ref(task)
+        del task
+        await asyncio.sleep(0)
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
 async def test_what_cancels_itself_is_cancelled_and_nobody_else():
     """A coroutine that cancels its task meets that where it waits next; the next coroutine does not."""
 
@@ -167,19 +201,25 @@ async def test_one_may_start_another():
     assert one is not two
 
 
-def test_nothing_is_left_behind_when_the_loop_is_closed(caplog):
-    """A loop that is closed after coroutines were started in it leaves no task that somebody is told of."""
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_nothing_is_left_behind_when_the_loop_is_closed(caplog, error):
+    """A loop that is closed after a coroutine was over at once in it leaves no task that somebody is told of."""
     loop = asyncio.new_event_loop()
 
     async def work() -> int:
+        if error is not None:
+            raise error
         return 1
 
     async def start() -> int:
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        return start_task(work(), name="work").result() + len(asyncio.all_tasks())
+        with suppress(KeyboardInterrupt):
+            task = start_task(work(), name="work")
+            assert (task.exception() is None) == (error is None)
+        return len(asyncio.all_tasks())
 
     with caplog.at_level(logging.DEBUG):
-        assert loop.run_until_complete(start()) == 2
+        assert loop.run_until_complete(start()) == 1
         loop.close()
         gc.collect()
-    assert not caplog.records
+    assert "was destroyed" not in caplog.text
