@@ -35,6 +35,7 @@ QUESTIONS = {
     "receiver": ("bench_receive.py", "How many webhooks a receiver handles"),
     "load": ("bench_open_loop.py", "How late handlers are at a rate, also beyond what can be handled"),
     "inbox": ("bench_inbox.py", "What it costs to keep a delivery, and how that grows with what is known"),
+    "postgres": ("bench_postgres.py", "How many deliveries workers take from PostgreSQL, and what accepting costs"),
     "sync": ("bench_sync.py", "What a sync costs, into which sink, and on a night when nothing changed"),
     "import": ("bench_import.py", "What an import costs, and how large the package is"),
 }

@@ -1,6 +1,8 @@
 """Three receivers and two workers on one PostgreSQL inbox, killed, stopped and cut off under load."""
 
 import asyncio
+import itertools
+import json
 import os
 import signal
 import sys
@@ -11,6 +13,8 @@ from functools import partial
 from random import Random
 
 import asyncpg
+
+from pinwheel_async.webhooks._delivery import make_delivery
 
 from .load import Load
 
@@ -133,16 +137,70 @@ async def test_fleet(postgres_inbox, tmp_path):
     assert 0 == queues
 
 
+def in_order(handled, count):
+    """Whether deliveries were handled as 0, 1, 2, ..., in the order of their tokens, which rise with every claim.
+
+    Where a process died or was stopped some are handled again, from one that was not marked on. What a stopped one does
+    late it does with its old token.
+    """
+    order = [-1, *[number for _, number in sorted(handled)], count]
+    return all(following <= number + 1 for number, following in itertools.pairwise(order))
+
+
 def check(load, stored, handled):
     """Compare what was answered, what is stored, and what was handled."""
     ended = {event_id for what, event_id, *_ in handled if what == "end"}
     assert ACCOUNTS * EACH == len(load.answered) == len(stored)
     assert set(load.answered) == {row["event_id"] for row in stored} == ended
-    # In the order of their tokens, which rise with every claim, each account's deliveries are 0, 1, 2, ...; some of
-    # them several times, where a process died or was stopped. What that one does late it does with its old token.
-    order = defaultdict(list)
-    for _, account, number in sorted({(token, account, number) for _, _, account, number, token in handled}):
-        if number not in order[account][-1:]:
-            order[account].append(number)
-    assert {str(account): list(range(EACH)) for account in range(ACCOUNTS)} == order
+    tokens = defaultdict(set)
+    for _, _, account, number, token in handled:
+        tokens[account].add((token, number))
+    assert {str(account) for account in range(ACCOUNTS)} == {*tokens}
+    assert [] == [account for account, found in tokens.items() if not in_order(found, EACH)]
     assert {1} == {row["attempts"] for row in stored}
+
+
+async def test_one_account_alone(postgres_inbox, tmp_path):
+    """Workers that are killed and stopped in the middle of a chain lose none of it, and keep the order."""
+    count, log = 240, tmp_path / "handled.log"
+    url, schema = postgres_inbox.url, postgres_inbox.schema
+    inbox = postgres_inbox()
+    await inbox.open()
+    workers = [Process("work", url, schema, log) for _ in range(2)]
+    try:
+        await asyncio.gather(*[inbox.put(_delivery(number)) for number in range(count)])
+        for step, how in enumerate(["kill", "stop", "kill"]):
+            await workers[step % 2].start()
+            async with asyncio.timeout(60):
+                while not log.exists() or len(read(log)) < (step + 1) * count // 3:
+                    await asyncio.sleep(0.001)
+            if how == "kill":
+                await workers[step % 2].kill()
+            else:
+                os.kill(workers[1].process.pid, signal.SIGSTOP)
+                await workers[0].start()
+                await asyncio.sleep(1.5 * LEASE_S)  # past the lease, so that the other one takes over
+                os.kill(workers[1].process.pid, signal.SIGCONT)
+                await workers[0].kill()
+        await workers[0].start()
+        async with asyncio.timeout(60):
+            while (await inbox.counts()).done < count:
+                await asyncio.sleep(0.05)
+        attempts = {entry.attempts for entry in await inbox.entries(limit=count)}
+    finally:
+        for process in workers:
+            with suppress(ProcessLookupError, AttributeError):
+                await process.kill()
+        await inbox.close()
+
+    handled = read(log)
+    ended = [number for what, _, _, number, _ in handled if what == "end"]
+    assert list(range(count)) == list(dict.fromkeys(ended))
+    assert {1} == attempts
+    assert in_order({(token, number) for _, _, _, number, token in handled}, count)
+
+
+def _delivery(number):
+    payload = {"account_id": "alone", "number": number}
+    body = json.dumps({"event_id": f"event-{number}", "event": "moon.risen", "payload": payload}).encode()
+    return make_delivery({}, body, key="k")

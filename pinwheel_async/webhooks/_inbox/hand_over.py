@@ -11,6 +11,7 @@ so what comes next may be handed over, too. It is closed, and only shortened fro
 have been stored that was not handed over.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -18,6 +19,10 @@ from attrs import define, field
 
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.webhooks._inbox.base import Claim
+
+BEGIN_WITHIN_S = 0.1
+"""Seconds within which what was claimed in chains begins, or is left to the next claim. Whoever purges waits for as
+long before it says so, as what it has purged may be in the memory of other processes."""
 
 
 @define(eq=False, repr=False)  # not frozen: one is made for each delivery, in less than half of the time
@@ -32,6 +37,16 @@ class Handed(Discreet):
     is_first: bool
     """Whether it is claimed already, and begins a chain; else it is, if all goes well, when the one before it is
     marked."""
+    begin_by: float = math.inf
+    """Until when it may begin, by the clock of the worker: what others have done to it since then is not known."""
+
+
+class ChainLink(NamedTuple):
+    """A delivery of a chain that was claimed."""
+
+    claim: Claim
+    seq: int
+    """Number of its row."""
 
 
 class Taker(Protocol):

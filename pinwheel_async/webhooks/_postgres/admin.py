@@ -79,7 +79,7 @@ async def entries(connection: Connection, schema: str | None, chosen: DeliveryFi
         SELECT d.event_id, d.event, d.ordering_key, {_STATE} AS state,
             d.attempts + CASE WHEN q.queue IS NULL THEN 0 ELSE 1 END AS attempts,
             extract(epoch FROM d.received_at)::float8 AS received_at, d.reason,
-            d.interrupted + coalesce(q.lapses, 0) AS interrupted, d.version
+            d.interrupted + greatest(q.lapses, 0) AS interrupted, d.version
         FROM {_ROWS} WHERE {where} ORDER BY d.seq DESC LIMIT {max(limit, 0)}
     """
     return tuple([Entry(**row) for row in await connection.fetch(qualified(query, schema), *values)])
@@ -145,7 +145,7 @@ INSERT INTO pinwheel_inbox_queues AS q (queue, state, head)
 SELECT DISTINCT queue, 'r', 0 FROM pinwheel_inbox_deliveries
 WHERE event_id = ANY($1::text[]) AND (state <> 'd' OR $2) ORDER BY queue
 ON CONFLICT (queue) DO UPDATE SET version = q.version + 1
-RETURNING queue
+RETURNING queue, state = 'c' AS is_claimed
 """
 """Locks the queues of what is not done, and of what is done if it is to wait again; where there is none it is made.
 
@@ -183,14 +183,18 @@ FROM first f WHERE q.queue = f.queue AND f.seq IS NOT NULL AND NOT f.is_claimed
 """Lets the first unfinished delivery of each of some locked queues be its head, unless another one is claimed."""
 
 
-async def change_portion(connection: Connection, schema: str | None, portion: Portion, now: Any) -> int:
+class Changed(NamedTuple):
+    """What came of a portion."""
+
+    number: int
+    is_claimed: bool
+    """Whether a worker had claimed something of the same queues."""
+
+
+async def change_portion(connection: Connection, schema: str | None, portion: Portion, now: Any) -> Changed:
     """Change those deliveries of a portion that the filter still fits, in a transaction; return how many."""
-    queues = [
-        queue
-        for (queue,) in await connection.fetch(
-            qualified(_LOCK, schema), list(portion.event_ids), portion.change == "replay"
-        )
-    ]
+    locked = await connection.fetch(qualified(_LOCK, schema), list(portion.event_ids), portion.change == "replay")
+    queues = [queue for queue, _ in locked]
     where, values = conditions(portion.chosen, after=1)
     query = f"""
         SELECT d.event_id, {_STATE} AS state FROM {_ROWS} WHERE d.event_id = ANY($1::text[]) AND {where}
@@ -205,7 +209,7 @@ async def change_portion(connection: Connection, schema: str | None, portion: Po
     else:
         status = await connection.execute(qualified(_REVIVE, schema), event_ids, queues, portion.progress)
     await connection.execute(qualified(_SETTLE, schema), queues, now)
-    return int(status.rpartition(" ")[2])
+    return Changed(int(status.rpartition(" ")[2]), any(is_claimed for _, is_claimed in locked))
 
 
 async def read_body(

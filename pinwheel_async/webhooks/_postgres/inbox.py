@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -31,6 +32,7 @@ from pinwheel_async.webhooks._inbox.base import (
     only_handlers,
 )
 from pinwheel_async.webhooks._inbox.encryption import read_keys
+from pinwheel_async.webhooks._inbox.hand_over import BEGIN_WITHIN_S, ChainLink, Handed
 from pinwheel_async.webhooks._notifier import Notifier
 from pinwheel_async.webhooks._postgres import admin
 from pinwheel_async.webhooks._postgres.check import check
@@ -39,7 +41,8 @@ from pinwheel_async.webhooks._postgres.line import Line, end
 from pinwheel_async.webhooks._postgres.listener import Listener
 from pinwheel_async.webhooks._postgres.rotation import rotate_key
 from pinwheel_async.webhooks._postgres.schema import MIGRATION_WAIT_S, check_version, is_current, migrate, queue_of
-from pinwheel_async.webhooks._postgres.store import Claimed, InboxOptions, Mark, MarkItem, Store
+from pinwheel_async.webhooks._postgres.statements import MAX_CHAIN
+from pinwheel_async.webhooks._postgres.store import Claimed, ClaimItem, InboxOptions, Mark, MarkItem, Store
 
 T = TypeVar("T")
 
@@ -273,16 +276,46 @@ class PostgresInbox:
         Those whose lease has ended are due again; that attempt counts as interrupted. If the caller is cancelled
         meanwhile, what was claimed is given back.
         """
-        line = self._consuming
-        if limit <= 0:
-            return ()
-        self._tidy()
-        claiming = line.submit(self._store.claim, (limit, lease_s), unclaimed=self._give_back)
-        # If the caller is cancelled, so is the future, and what was claimed is given back when the line has it.
-        claimed = await claiming
-        if claimed.buried:
-            self._notifier.notify()
-        return claimed.claims
+        chains = await self._claim(ClaimItem(limit, lease_s))
+        return tuple([chain[0].claim for chain in chains])
+
+    async def claim_chains(
+        self, limit: int, *, lease_s: float, length: int, room: int, room_bytes: int
+    ) -> Sequence[Sequence[ChainLink]]:
+        """Claim deliveries as `claim` does, and return with each those of its ordering key that follow.
+
+        Of a chain only the first is claimed; each of the others is when `finish_chains` marks the one before it.
+
+        Args:
+            limit: Chains, at most.
+            lease_s: Seconds of a lease.
+            length: Deliveries of one chain, at most.
+            room: Deliveries, at most, unless there are more chains.
+            room_bytes: Bytes of the bodies of those that follow, at most.
+        """
+        return await self._claim(ClaimItem(limit, lease_s, min(length, MAX_CHAIN), room, room_bytes))
+
+    async def finish_chains(
+        self, finished: Sequence[tuple[Sequence[Handed], Handed | None]], *, lease_s: float
+    ) -> Sequence[bool]:
+        """Mark the first deliveries of chains as done, and claim what follows.
+
+        Args:
+            finished: Of each ordering key what is done, oldest first; and what is in memory behind it, if anything.
+            lease_s: Seconds of the leases on what follows.
+
+        Returns:
+            For each key whether what follows is ours; if nothing does, whether the lease was not lost.
+        """
+        marks = [_chain_marks(done, following, lease_s) for done, following in finished]
+        marked = iter(await self._consuming.submit(self._store.mark_all, [mark for some in marks for mark in some]))
+        outcomes: list[bool] = []
+        for (_, following), some in zip(finished, marks, strict=True):
+            last = [next(marked) for _ in some][-1]
+            is_another = following is not None and following.is_first
+            outcomes.append(is_another or (last.held if following is None else last.goes_on))
+        self._notifier.notify()
+        return outcomes
 
     async def extend(self, claim: Claim, *, lease_s: float) -> bool:
         """Let the lease begin again now; return False if it was lost."""
@@ -293,7 +326,7 @@ class PostgresInbox:
 
         A lease that has ended is lost only when the delivery has been claimed again.
         """
-        return self._notify_if(await self._consuming.submit(self._store.mark, _mark(claim, "d")))
+        return await self._mark(self._consuming, _mark(claim, "d"))
 
     async def fail(self, claim: Claim, *, reason: str, retry_in_s: float | None, progress: bytes | None = None) -> bool:
         """Mark as failed: due again in *retry_in_s* seconds, dead if None. Return False if the lease was lost.
@@ -303,14 +336,14 @@ class PostgresInbox:
         line, text = self._consuming, reason.replace("\0", "\N{REPLACEMENT CHARACTER}")
         if retry_in_s is None:
             mark = _mark(claim, "x", reason=text, progress=progress)
-            return self._notify_if(await self._writing.submit(self._store.mark_durably, mark))
+            return self._notify_if((await self._writing.submit(self._store.mark_durably, mark)).held)
         mark = _mark(claim, "w", reason=text, progress=progress, retry_in_s=retry_in_s)
-        return self._notify_if(await line.submit(self._store.mark, mark))
+        return await self._mark(line, mark)
 
     async def release(self, claim: Claim, *, progress: bytes | None = None) -> bool:
         """Give back unhandled, as if it had not been claimed: the attempt does not count. For *progress* see `fail`."""
         mark = _mark(claim, "w", counted=0, progress=progress)
-        return self._notify_if(await self._consuming.submit(self._store.mark, mark))
+        return await self._mark(self._consuming, mark)
 
     async def preview(self, filter: DeliveryFilter) -> Preview:
         """Say what a filter selects, in numbers."""
@@ -319,8 +352,8 @@ class PostgresInbox:
     async def revive(self, filter: DeliveryFilter | None = None) -> int:
         """Let those that are meant and dead (all, if None) wait again, attempts counted from 0; return how many.
 
-        They take their old place in the order of their key: before everything that came later and is not claimed. It
-        goes in portions, as `purge` does.
+        They take their old place in the order of their key: before everything that came later, but for what a worker
+        has claimed, or has in memory to handle it within a tenth of a second. It goes in portions, as `purge` does.
         """
         chosen = filter or DeliveryFilter()
         if "dead" not in (chosen.states or ("dead",)):
@@ -333,8 +366,10 @@ class PostgresInbox:
 
         It goes in portions, each in a transaction of its own that takes some 10 ms, so that deliveries are stored
         meanwhile. If it is cancelled or fails, what was forgotten until then stays forgotten; doing it again goes on.
-        A handler that runs is not stopped: what it says of a delivery that was purged changes nothing. The files of the
-        database hold what was forgotten until VACUUM, and archives, replicas and backups as long as they are kept.
+        A handler that runs is not stopped: what it says of a delivery that was purged changes nothing. None begins
+        after it has returned, for which it waits for a tenth of a second where somebody works on the same accounts. The
+        files of the database hold what was forgotten until VACUUM, and archives, replicas and backups as long as these
+        are kept.
         """
         return await self._change("purge", filter)
 
@@ -483,7 +518,7 @@ class PostgresInbox:
     async def _change(self, change: admin.Change, chosen: DeliveryFilter, progress: bytes | None = None) -> int:
         line = self._writing
 
-        changed, after = 0, -1
+        changed, after, may_begin = 0, -1, False
         last: int | None = None
 
         async def find(connection: Connection) -> tuple[Sequence[str], int, int]:
@@ -493,13 +528,17 @@ class PostgresInbox:
             event_ids, after, last = await self._read(find)
             for start in range(0, len(event_ids), admin.PORTION_ROWS):
                 part = event_ids[start : start + admin.PORTION_ROWS]
-                count = await line.submit(self._store.change, admin.Portion(change, chosen, part, progress))
+                count, is_claimed = await line.submit(self._store.change, admin.Portion(change, chosen, part, progress))
                 changed += count
+                may_begin |= change == "purge" and is_claimed
                 if count:  # a purge notifies, too: where the first of a key is gone, the next has moved up
                     self._notifier.notify()
                     self._tell()
             if len(event_ids) < admin.FOUND_ROWS:
-                return changed
+                break
+        if may_begin:  # something that is in the memory of a worker, behind what it has claimed
+            await asyncio.sleep(BEGIN_WITHIN_S)
+        return changed
 
     def _line(self, line: Line | None) -> Line:
         if line is None or not line.is_open:
@@ -520,6 +559,20 @@ class PostgresInbox:
 
         with suppress(InboxError):
             self._putting.submit(self._store.tidy, None).add_done_callback(again)
+
+    async def _claim(self, item: ClaimItem) -> Sequence[Sequence[ChainLink]]:
+        line = self._consuming
+        if item.limit <= 0:
+            return ()
+        self._tidy()
+        # If the caller is cancelled, so is the future, and what was claimed is given back when the line has it.
+        claimed = await line.submit(self._store.claim, item, unclaimed=self._give_back)
+        if claimed.buried:
+            self._notifier.notify()
+        return claimed.chains
+
+    async def _mark(self, line: Line, mark: MarkItem) -> bool:
+        return self._notify_if((await line.submit(self._store.mark, mark)).held)
 
     def _notify_if(self, marked: bool) -> bool:
         if marked:
@@ -552,8 +605,8 @@ class PostgresInbox:
 
         async def give_back() -> None:
             with suppress(InboxError):
-                for claim in claimed.claims:
-                    await self.release(claim)
+                for chain in claimed.chains:
+                    await self.release(chain[0].claim)
 
         task = asyncio.create_task(give_back(), name="pinwheel inbox return")
         self._returning.add(task)
@@ -568,3 +621,16 @@ async def _prepare(connection: Connection, stores: Sequence[Store]) -> Sequence[
 
 def _mark(claim: Claim, mark: Mark, **details: Any) -> MarkItem:
     return MarkItem(queue_of(claim.delivery.ordering_key), claim.token, mark, **details)
+
+
+def _chain_marks(done: Sequence[Handed], following: Handed | None, lease_s: float) -> list[MarkItem]:
+    """Return the marks of what is done of one ordering key: one for each chain, as there are more after trouble."""
+    queue = queue_of(done[0].claim.delivery.ordering_key)
+    next_claim = None if following is None or following.is_first else (following.seq, following.claim.token)
+    bounds = [0, *[number for number in range(1, len(done)) if done[number].is_first], len(done)]
+    marks: list[MarkItem] = []
+    for start, stop in pairwise(bounds):
+        seqs = tuple([handed.seq for handed in done[start:stop]])
+        last = next_claim if stop == len(done) else None
+        marks.append(MarkItem(queue, done[start].claim.token, "d", seqs=seqs, following=last, lease_s=lease_s))
+    return marks

@@ -86,7 +86,8 @@ CREATE TABLE pinwheel_inbox_queues (
 COMMENT ON COLUMN pinwheel_inbox_queues.state IS 'r ready, l due later, c claimed';
 COMMENT ON COLUMN pinwheel_inbox_queues.at IS 'later: when it is due; claimed: when the lease ends';
 COMMENT ON COLUMN pinwheel_inbox_queues.head IS 'seq of the delivery that is claimed, or is to be next';
-COMMENT ON COLUMN pinwheel_inbox_queues.lapses IS 'leases of the claimed one that have ended since its last mark';
+COMMENT ON COLUMN pinwheel_inbox_queues.lapses IS
+    'leases of the claimed one that have ended since its last mark; negative: how many more are claimed one by one';
 COMMENT ON COLUMN pinwheel_inbox_queues.version IS 'changes with everything but claims and leases';
 CREATE INDEX ON pinwheel_inbox_queues (head) WHERE state = 'r';
 CREATE INDEX ON pinwheel_inbox_queues (at) WHERE state = 'l';

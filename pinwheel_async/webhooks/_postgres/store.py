@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from attrs import define, frozen
@@ -15,6 +17,7 @@ from pinwheel_async.errors import InboxError
 from pinwheel_async.webhooks._delivery import Delivery
 from pinwheel_async.webhooks._inbox.base import Claim, Counts, DeliveryProgress
 from pinwheel_async.webhooks._inbox.encryption import BodyCipher, replaced_key, saved_context, wrong_key
+from pinwheel_async.webhooks._inbox.hand_over import ChainLink
 from pinwheel_async.webhooks._postgres import admin, statements as sql
 from pinwheel_async.webhooks._postgres.keys import IN_CLEAR, DatabaseKeys
 from pinwheel_async.webhooks._postgres.schema import (
@@ -80,6 +83,33 @@ class MarkItem(Discreet):
     counted: int = 1
     reason: str | None = None
     progress: bytes | None = None
+    seqs: tuple[int, ...] | None = None
+    """Numbers of what is done of a chain, from its first, which is claimed; only that, if None."""
+    following: tuple[int, int] | None = None
+    """Number and token of what is to be claimed after it, because it is in memory."""
+    lease_s: float | None = None
+    """Seconds of the lease on that."""
+
+
+class MarkOutcome(NamedTuple):
+    """What came of a mark."""
+
+    held: bool
+    goes_on: bool
+    """Whether what was to be claimed after it is."""
+
+
+class ClaimItem(NamedTuple):
+    """A claim to make."""
+
+    limit: int
+    lease_s: float
+    length: int = 1
+    """Deliveries of one queue, at most."""
+    room: int = 1
+    """Deliveries, at most, unless there are more queues."""
+    room_bytes: int = 0
+    """Bytes of their bodies, at most, besides that of the first of each queue."""
 
 
 @define(repr=False)
@@ -94,7 +124,7 @@ class _Room(Discreet):
 class Claimed(NamedTuple):
     """What a claim gives."""
 
-    claims: tuple[Claim, ...]
+    chains: tuple[tuple[ChainLink, ...], ...]
     buried: int
     """Deliveries that were claimed and are dead, because their bodies are damaged."""
 
@@ -251,49 +281,72 @@ class Store:
                 room -= 1
         return refused
 
-    async def claim(self, connection: Connection, items: Sequence[tuple[int, float]]) -> Sequence[Claimed]:
-        """See `Inbox.claim`; an item is the limit, and the seconds of the lease."""
-        return [await self._claim(connection, limit, lease_s) for limit, lease_s in items]
+    async def claim(self, connection: Connection, items: Sequence[ClaimItem]) -> Sequence[Claimed]:
+        """See `Inbox.claim` and `PostgresInbox.claim_chains`."""
+        return [await self._claim(connection, item) for item in items]
 
-    async def _claim(self, connection: Connection, limit: int, lease_s: float) -> Claimed:
+    async def _claim(self, connection: Connection, item: ClaimItem) -> Claimed:
+        limit, lease_s, *room = item
         async with self._transaction(connection, flush=False):
-            rows = await connection.fetch(self._sql(sql.CLAIM), limit, timedelta(seconds=lease_s), self._now())
-            stale = [row for row in rows if not row["fresh"] or row["seq"] is None]
+            rows = await connection.fetch(self._sql(sql.CLAIM), limit, timedelta(seconds=lease_s), self._now(), *room)
+            found = [list(chain) for _, chain in groupby(rows, key=itemgetter("queue"))]
+            stale = [chain[0] for chain in found if not chain[0]["fresh"] or chain[0]["seq"] != chain[0]["head"]]
             if stale:
                 # Others have changed these queues while the statement ran, so that it has seen what was before.
                 heads = await connection.fetch(
                     self._sql(sql.HEADS), [row["queue"] for row in stale], [row["token"] for row in stale]
                 )
-                rows = [*[row for row in rows if row not in stale], *heads]
-        if not all(self.keys.knows(row["key_number"] or IN_CLEAR) for row in rows):
+                found = [*[chain for chain in found if chain[0] not in stale], *[[row] for row in heads]]
+        if not all(self.keys.knows(chain[0]["key_number"] or IN_CLEAR) for chain in found):
             await self.keys.load(connection, self.options.schema)  # another process may have introduced one of ours
-            unknown = [row["key_number"] for row in rows if not self.keys.knows(row["key_number"] or IN_CLEAR)]
+            firsts = [chain[0] for chain in found]
+            unknown = [row["key_number"] for row in firsts if not self.keys.knows(row["key_number"] or IN_CLEAR)]
             if unknown:
-                await self.mark(connection, [MarkItem(row["queue"], row["token"], "w", counted=0) for row in rows])
+                await self.mark(connection, [MarkItem(row["queue"], row["token"], "w", counted=0) for row in firsts])
                 self.keys.require(unknown[0])
-        claims: list[tuple[int, Claim]] = []
+        chains: list[tuple[ChainLink, ...]] = []
         damaged: list[MarkItem] = []
-        for row in rows:
-            body = None if row["body"] is None else self.keys.decrypt(row["key_number"], row["body"], row["event_id"])
-            if body is None:  # or it would hold up its queue for ever
+        for rows in found:
+            if chain := self._read_chain(rows):
+                chains.append(chain)
+            else:  # or it would hold up its queue for ever
                 damaged.append(
-                    MarkItem(row["queue"], row["token"], "x", counted=0, reason="the stored body is damaged")
+                    MarkItem(rows[0]["queue"], rows[0]["token"], "x", counted=0, reason="the stored body is damaged")
                 )
-            else:
-                claims.append((row["seq"], _read_claim(row, body)))
         if damaged:
             await self.mark(connection, damaged)
-        return Claimed(tuple([claim for _, claim in sorted(claims, key=lambda claim: claim[0])]), len(damaged))
+        return Claimed(tuple(sorted(chains, key=lambda chain: chain[0].seq)), len(damaged))
 
-    async def mark_durably(self, connection: Connection, items: Sequence[MarkItem]) -> Sequence[bool]:
+    def _read_chain(self, rows: Sequence[Any]) -> tuple[ChainLink, ...]:
+        """Return the claims of a chain, up to the first that is better claimed by itself; none if its head is damaged.
+
+        Whatever has a past of its own is claimed by itself: what failed before, or was running when a process ended.
+        """
+        chain: list[ChainLink] = []
+        for number, row in enumerate(rows):
+            is_plain = not row["attempts"] and not row["interrupted"] and row["progress"] is None and row["is_due"]
+            if chain and not (is_plain and self.keys.knows(row["key_number"] or IN_CLEAR)):
+                break
+            body = None if row["body"] is None else self.keys.decrypt(row["key_number"], row["body"], row["event_id"])
+            if body is None:
+                break
+            chain.append(ChainLink(_read_claim(row, body, number), row["seq"]))
+            if row["lapses"] or row["interrupted"]:
+                break
+        return tuple(chain)
+
+    async def mark_durably(self, connection: Connection, items: Sequence[MarkItem]) -> Sequence[MarkOutcome]:
         """Do the same so that a crash of the server does not undo it, over a connection that flushes."""
         return await self.mark(connection, items, flush=True)
 
-    async def mark(self, connection: Connection, items: Sequence[MarkItem], *, flush: bool = False) -> Sequence[bool]:
-        """See `Inbox.done`, `Inbox.fail` and `Inbox.release`."""
-        held: set[int] = set()
-        # Of several marks of a claim the first one counts.
-        left: dict[int, MarkItem] = {item.token: item for item in reversed(items)}
+    async def mark(
+        self, connection: Connection, items: Sequence[MarkItem], *, flush: bool = False
+    ) -> Sequence[MarkOutcome]:
+        """See `Inbox.done`, `Inbox.fail`, `Inbox.release` and `PostgresInbox.finish_chains`."""
+        held: dict[int, MarkOutcome] = {}
+        left: dict[int, MarkItem] = {}
+        for item in sorted(items, key=attrgetter("queue")):
+            left.setdefault(item.token, item)  # of several marks of a claim the first one counts
         tries = 0
         while left:
             tries += 1
@@ -301,25 +354,26 @@ class Store:
                 if tries > STALE_TRIES:
                     places = zip(*[(item.queue, item.token) for item in left.values()], strict=True)
                     await connection.fetch(self._sql(sql.LOCK_HELD), *places)
-                found = await connection.fetch(self._sql(sql.MARK), *_mark_columns(left.values()), self._now())
-            held |= {token for token, fresh in found if fresh}
-            left = {token: left[token] for token, fresh in found if not fresh}
-        outcomes: list[bool] = []
-        for item in items:
-            outcomes.append(item.token in held)
-            held.discard(item.token)
-        return outcomes
+                columns = _mark_columns(left.values())
+                found = await connection.fetch(self._sql(sql.MARK), *columns[:7], self._now(), *columns[7:])
+            held |= {token: MarkOutcome(held=True, goes_on=goes_on) for token, fresh, goes_on in found if fresh}
+            left = {token: left[token] for token, fresh, _ in found if not fresh}
+        return [held.pop(item.token, _NOT_HELD) for item in items]
+
+    async def mark_all(
+        self, connection: Connection, items: Sequence[Sequence[MarkItem]]
+    ) -> Sequence[Sequence[MarkOutcome]]:
+        """Do the same with several marks in each item."""
+        marked = iter(await self.mark(connection, [mark for marks in items for mark in marks]))
+        return [[next(marked) for _ in marks] for marks in items]
 
     async def extend(self, connection: Connection, items: Sequence[tuple[Claim, float]]) -> Sequence[bool]:
         """See `Inbox.extend`."""
-        queues = [queue_of(claim.delivery.ordering_key) for claim, _ in items]
-        tokens = [claim.token for claim, _ in items]
+        asked = sorted([(queue_of(claim.delivery.ordering_key), claim.token, lease_s) for claim, lease_s in items])
         async with self._transaction(connection, flush=False):
-            rows = await connection.fetch(
-                self._sql(sql.EXTEND), queues, tokens, [lease_s for _, lease_s in items], self._now()
-            )
+            rows = await connection.fetch(self._sql(sql.EXTEND), *zip(*asked, strict=True), self._now())
         held = {token for (token,) in rows}
-        return [token in held for token in tokens]
+        return [claim.token in held for claim, _ in items]
 
     async def due_in_s(self, connection: Connection, items: Sequence[None]) -> Sequence[float | None]:
         """Return in how many seconds a delivery will be due by itself, 0 or less if one is; None if none will be."""
@@ -419,9 +473,9 @@ class Store:
                 await connection.execute("SELECT pg_notify($1, $2)", channel, payload)
         return [None] * len(items)
 
-    async def change(self, connection: Connection, items: Sequence[admin.Portion]) -> Sequence[int]:
+    async def change(self, connection: Connection, items: Sequence[admin.Portion]) -> Sequence[admin.Changed]:
         """Change some deliveries that the filter still fits; return how many were changed."""
-        changed: list[int] = []
+        changed: list[admin.Changed] = []
         for portion in items:
             async with self._transaction(connection, explicit=True):
                 changed.append(await admin.change_portion(connection, self.options.schema, portion, self._now()))
@@ -500,7 +554,8 @@ async def _check_durability(connection: Connection) -> None:
         )
 
 
-def _read_claim(row: Any, body: bytes) -> Claim:
+def _read_claim(row: Any, body: bytes, number: int) -> Claim:
+    """Return the claim of a delivery, with its number in its chain."""
     delivery = Delivery(
         event_id=row["event_id"],
         event=row["event"],
@@ -515,18 +570,35 @@ def _read_claim(row: Any, body: bytes) -> Claim:
     return Claim(
         delivery=delivery,
         attempt=row["attempts"] + 1,
-        token=row["token"],
-        interrupted=row["interrupted"] + row["lapses"],
+        token=row["token"] + number,
+        interrupted=row["interrupted"] + (0 if number else max(row["lapses"], 0)),
         progress=row["progress"],
     )
 
 
-def _mark_columns(items: Iterable[MarkItem]) -> Iterable[tuple[Any, ...]]:
+_NOT_HELD = MarkOutcome(held=False, goes_on=False)
+
+
+def _mark_columns(items: Iterable[MarkItem]) -> list[tuple[Any, ...]]:
     """Return what `MARK` is given of some marks, as one list for each column."""
-    return zip(
-        *[
-            (item.queue, item.token, item.mark, item.retry_in_s, item.counted, item.reason, item.progress)
-            for item in items
-        ],
-        strict=True,
+    return list(
+        zip(
+            *[
+                (
+                    item.queue,
+                    item.token,
+                    item.mark,
+                    item.retry_in_s,
+                    item.counted,
+                    item.reason,
+                    item.progress,
+                    # An array in an array would have to be as long as all others.
+                    None if item.seqs is None else f"{{{','.join(map(str, item.seqs))}}}",
+                    *(item.following or (None, None)),
+                    item.lease_s,
+                )
+                for item in items
+            ],
+            strict=True,
+        )
     )

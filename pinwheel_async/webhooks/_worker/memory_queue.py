@@ -10,7 +10,7 @@ from attrs import define, field
 
 from pinwheel_async._privacy import Discreet
 from pinwheel_async.webhooks._inbox.base import Claim
-from pinwheel_async.webhooks._inbox.hand_over import Handed, Taker
+from pinwheel_async.webhooks._inbox.hand_over import ChainLink, Handed, Taker
 
 MAX_DELIVERIES = 1_024
 """Most deliveries that are in memory from when they are stored until they are marked; more stay in the file only. Two
@@ -33,6 +33,22 @@ class HandsOver(Protocol):
 
     async def finish(self, finished: Sequence[tuple[str, Sequence[int]]], *, lease_s: float) -> Sequence[bool]:
         """Mark what was handed over as done."""
+        ...
+
+
+class ClaimsChains(Protocol):
+    """Inbox that claims with a delivery those that follow it; see `PostgresInbox`."""
+
+    async def claim_chains(
+        self, limit: int, *, lease_s: float, length: int, room: int, room_bytes: int
+    ) -> Sequence[Sequence[ChainLink]]:
+        """Claim deliveries, and read those of their ordering keys that follow."""
+        ...
+
+    async def finish_chains(
+        self, finished: Sequence[tuple[Sequence[Handed], Handed | None]], *, lease_s: float
+    ) -> Sequence[bool]:
+        """Mark the first deliveries of chains as done, and claim what follows."""
         ...
 
 
@@ -59,6 +75,11 @@ class AccountQueue(Discreet):
         """The oldest that is not marked, which is claimed in the inbox."""
         if self.handled:
             return self.handled[0]
+        return self.following
+
+    @property
+    def following(self) -> Handed | None:
+        """What comes behind those that are done."""
         return self.current or (self.waiting[0] if self.waiting else None)
 
 
@@ -76,6 +97,8 @@ class MemoryQueue:
         self.lease_s = lease_s
         self.to_mark: dict[str, AccountQueue] = {}
         """Queues of which something is to be marked."""
+        self.late: list[Claim] = []
+        """What is claimed and may not begin any more, to be given back."""
         self._monotonic = monotonic
         self._wake = wake
         self._queues: dict[str, AccountQueue] = {}
@@ -143,11 +166,33 @@ class MemoryQueue:
                 self._left(item)
             self._settle(queue)
 
-    def next(self) -> tuple[AccountQueue, Handed]:
-        """Return the next delivery that can begin."""
+    def next(self) -> tuple[AccountQueue, Handed] | None:
+        """Return the next delivery that can begin; None if it is too late for it."""
         _, queue = self._ready.popitem(last=False)
+        if self._drop_late(queue):
+            return None
         queue.current = item = queue.waiting.popleft()
         return queue, item
+
+    def drop_late(self) -> None:
+        """Drop what may not begin any more."""
+        for queue in list(self._ready.values()):
+            self._drop_late(queue)
+
+    def _drop_late(self, queue: AccountQueue) -> bool:
+        """Drop the next of a queue if it is too late for it; return whether it was."""
+        first = queue.waiting[0]
+        if first.begin_by >= self._monotonic():
+            return False
+        if queue.marking:  # which claims it
+            self._ready.pop(queue.key, None)
+            return True
+        if not queue.handled:
+            self.late.append(first.claim)
+        self._left(queue.waiting.popleft())
+        self.cut(queue)
+        self._settle(queue)
+        return True
 
     def end(self, queue: AccountQueue, *, ok: bool) -> None:
         """Note that the current delivery of a queue is over: it is to be marked as done, or it was marked otherwise."""
@@ -196,6 +241,8 @@ class MemoryQueue:
         queues = list(self.to_mark.values())
         self.to_mark.clear()
         for queue in queues:
+            if queue.waiting and queue.current is None:
+                self._drop_late(queue)
             queue.marking = len(queue.handled)
         return queues
 

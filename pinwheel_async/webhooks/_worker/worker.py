@@ -13,11 +13,12 @@ from typing import Any, TypeGuard
 from pinwheel_async._clock import Clock, Timer, time_limit
 from pinwheel_async._core.retry import RetryPolicy
 from pinwheel_async.webhooks._inbox.base import Claim, Entry, Inbox
-from pinwheel_async.webhooks._inbox.hand_over import Handed
+from pinwheel_async.webhooks._inbox.hand_over import BEGIN_WITHIN_S, Handed
 from pinwheel_async.webhooks._router import Handler, Lease
+from pinwheel_async.webhooks._worker.ahead import Ahead
 from pinwheel_async.webhooks._worker.dispatch import GRACE_S, Dispatcher, HandlerRun
 from pinwheel_async.webhooks._worker.in_flight import InFlight, InFlightSet, describe
-from pinwheel_async.webhooks._worker.memory_queue import AccountQueue, HandsOver, MemoryQueue
+from pinwheel_async.webhooks._worker.memory_queue import AccountQueue, ClaimsChains, HandsOver, MemoryQueue
 from pinwheel_async.webhooks._worker.retries import HandlerRetries, handler_keys
 from pinwheel_async.webhooks._worker.trouble import Trouble
 
@@ -92,10 +93,15 @@ class Worker:
         self._in_flight = InFlightSet(self._handle, self._ended)
         self._memory = self._new_memory()
         self._hands_over: HandsOver | None = inbox if _hands_over(inbox) else None
+        self._chains: ClaimsChains | None = inbox if _claims_chains(inbox) else None
+        self._ahead = Ahead()
         self._beginning: asyncio.Handle | None = None
         """What begins deliveries from memory soon."""
         self._late_beginning: Timer | None = None
         """What does so when those that run are slow, so that their places are free."""
+        self._late_dropping: Timer | None = None
+        """What gives back what has waited for a place for too long."""
+        self._returning: set[asyncio.Task[None]] = set()
         self._marking: asyncio.Task[None] | None = None
         self._kept_places = 0
         """Places that what comes from memory leaves to claims: those that are asked for, or one if none is free."""
@@ -162,9 +168,10 @@ class Worker:
             self._hands_over.end_hand_over(self._memory)
         if self._marking is not None:
             self._tasks.append(self._marking)
-        if self._late_beginning is not None:
-            self._late_beginning.cancel()
-            self._late_beginning = None
+        for timer in (self._late_beginning, self._late_dropping):
+            if timer is not None:
+                timer.cancel()
+        self._late_beginning = self._late_dropping = None
         left, self._tasks = self._tasks, []
         for task in left:
             task.cancel()
@@ -180,7 +187,9 @@ class Worker:
             await asyncio.wait({self._marking})
         if self._memory.to_mark:  # the inbox failed
             await self._mark_handed(once=True)
-        await self._give_back(self._memory.release())
+        await self._give_back([*self._memory.release(), *self._take_late()])
+        while self._returning:
+            await asyncio.wait(self._returning)
 
     async def _give_back(self, claims: Sequence[Claim]) -> None:
         """Release claims whose handlers have not begun; those that cannot be released are left to their leases."""
@@ -201,28 +210,15 @@ class Worker:
 
     async def _claim(self) -> None:
         now = self._clock.monotonic()
-        slow, next_began_at = self._in_flight.slow(now - SLOW_S)
-        free = self._free_places(slow)
+        free = await self._places_to_claim_for(now)
         if free <= 0:
-            self._kept_places = 1
-            await self._change(SLOW_S if next_began_at is None else next_began_at + SLOW_S - now)
             return
-        if self._alone:
-            if not self._is_idle():
-                await self._change(SLOW_S)
-                return
-            free = 1
-        if len(self._memory):
-            free = (free + 1) // 2  # the others go to what comes from memory meanwhile
-        self._kept_places = free
         ends_at = now + self._lease_s  # counted from before the claim, so that it is no later than the inbox's
-        try:
-            claims = await self._inbox.claim(free, lease_s=self._lease_s)
-        finally:
-            self._kept_places = 0
-            self._begin_soon()
+        claims, chains = await self._claim_for(free, ends_at)
         new = [claim for claim in claims if not self._renew(claim, ends_at)]
         suspects = [claim for claim in new if SUSPECT_AFTER <= claim.interrupted < MAX_INTERRUPTIONS]
+        if suspects:
+            chains = {}  # what follows waits for its turn in the inbox
         if suspects and (len(new) > 1 or not self._is_idle()):
             # Given back before the others begin: if one of these ends the process, the suspects are not claimed.
             await self._give_back(suspects)
@@ -234,9 +230,54 @@ class Worker:
         if was_alone and not self._alone:
             self._begin_soon()
         for claim in new:
-            self._in_flight.add(claim, Lease(ends_at=ends_at, monotonic=self._clock.monotonic))
+            if claim.token not in chains:
+                self._in_flight.add(claim, Lease(ends_at=ends_at, monotonic=self._clock.monotonic))
+        if chains:
+            self._memory.take([handed for claim in new for handed in chains[claim.token]])
         if not claims:
             await self._pause_for(self._inbox.wait(IDLE_S))
+
+    async def _places_to_claim_for(self, now: float) -> int:
+        """Return how many places there are; wait until there are more if it is none."""
+        slow, next_began_at = self._in_flight.slow(now - SLOW_S)
+        free = self._free_places(slow)
+        wait_s = SLOW_S
+        if free <= 0:
+            self._kept_places = 0 if self._chains else 1
+            wait_s = SLOW_S if next_began_at is None else next_began_at + SLOW_S - now
+        elif self._alone:
+            free = int(self._is_idle())
+        elif self._chains is not None:
+            free = min(self._ahead.limit(free, self._memory.queued()), self._memory.room()[0])
+        elif len(self._memory):
+            free = (free + 1) // 2  # the others go to what comes from memory meanwhile
+        if free <= 0:
+            await self._change(wait_s)
+        return free
+
+    async def _claim_for(self, free: int, ends_at: float) -> tuple[Sequence[Claim], dict[int, list[Handed]]]:
+        """Claim for so many places; return the claims, and by their tokens what follows them, if that is known."""
+        if self._chains is None:
+            self._kept_places = free
+            try:
+                return await self._inbox.claim(free, lease_s=self._lease_s), {}
+            finally:
+                self._kept_places = 0
+                self._begin_soon()
+        room, room_bytes = self._memory.room()
+        length = 1 if self._alone else self._ahead.per_place
+        found = await self._chains.claim_chains(
+            free, lease_s=self._lease_s, length=length, room=room, room_bytes=room_bytes
+        )
+        begin_by = self._clock.monotonic() + BEGIN_WITHIN_S
+        claims = [chain[0].claim for chain in found]
+        return claims, {
+            chain[0].claim.token: [
+                Handed(claim, seq, ends_at, is_first=not number, begin_by=begin_by)
+                for number, (claim, seq) in enumerate(chain)
+            ]
+            for chain in found
+        }
 
     def _renew(self, claim: Claim, ends_at: float) -> bool:
         """Go on with a delivery under a new claim, if it is in flight; return whether it is."""
@@ -273,11 +314,17 @@ class Worker:
             if self._clock.monotonic() >= until:
                 self._begin_soon()
                 break
-            queue, handed = memory.next()
+            begun = memory.next()
+            if begun is None:
+                continue
+            queue, handed = begun
             lease = Lease(ends_at=handed.ends_at if handed.is_first else queue.ends_at, monotonic=self._clock.monotonic)
             self._in_flight.add(handed.claim, lease, queue)
         else:
             self._begin_when_slow()
+        if self._chains is not None:
+            self._in_flight.wake()  # for the next claim
+            self._drop_late()
         if memory.to_mark and (self._marking is None or self._marking.done()):
             self._marking = asyncio.create_task(self._mark_handed(), name="pinwheel marks")
 
@@ -288,6 +335,24 @@ class Worker:
             _, next_began_at = self._in_flight.slow(now - SLOW_S)
             if next_began_at is not None:
                 self._late_beginning = self._clock.call_later(next_began_at + SLOW_S - now, self._begin_late)
+
+    def _drop_late(self) -> None:
+        """Give back what may not begin any more, now and when it is too late for the rest."""
+        self._memory.drop_late()
+        if late := self._take_late():
+            returning = asyncio.create_task(self._give_back(late), name="pinwheel return")
+            self._returning.add(returning)
+            returning.add_done_callback(self._returning.discard)
+        if self._memory.is_ready and self._late_dropping is None:
+            self._late_dropping = self._clock.call_later(BEGIN_WITHIN_S, self._drop_late_later)
+
+    def _drop_late_later(self) -> None:
+        self._late_dropping = None
+        self._drop_late()
+
+    def _take_late(self) -> list[Claim]:
+        late, self._memory.late = self._memory.late, []
+        return late
 
     def _begin_late(self) -> None:
         self._late_beginning = None
@@ -304,6 +369,7 @@ class Worker:
 
     def _ended(self, in_flight: InFlight) -> None:
         """Go on with the account of a delivery that was handed over."""
+        self._ahead.add(self._clock.monotonic() - in_flight.started_at)
         if in_flight.queue is not None:
             self._memory.end(in_flight.queue, ok=in_flight.is_done)
         if self._memory.is_ready or self._memory.to_mark:
@@ -410,12 +476,11 @@ class Worker:
     async def _mark_handed(self, *, once: bool = False) -> None:
         """Mark all that was handed over and is done, in groups, one after another; try again while the inbox fails."""
         failed = False
-        while self._memory.to_mark and self._hands_over is not None:
+        while self._memory.to_mark:
             queues = self._memory.start_marking()
-            finished = [(queue.key, [item.seq for item in queue.handled]) for queue in queues]
             ends_at = self._memory.lease_end()
             try:
-                outcomes = await self._hands_over.finish(finished, lease_s=self._lease_s)
+                outcomes = await self._finish(queues)
             except BaseException as error:
                 self._memory.to_mark |= {queue.key: queue for queue in queues}
                 if once or self._closing or not isinstance(error, Exception):
@@ -428,6 +493,15 @@ class Worker:
                 continue
             for queue, ok in zip(queues, outcomes, strict=True):
                 self._end_marking(queue, ends_at, ok=ok)
+
+    async def _finish(self, queues: Sequence[AccountQueue]) -> Sequence[bool]:
+        if self._chains is not None:
+            chains = [(list(queue.handled), queue.following) for queue in queues]
+            return await self._chains.finish_chains(chains, lease_s=self._lease_s)
+        if self._hands_over is not None:
+            rows = [(queue.key, [item.seq for item in queue.handled]) for queue in queues]
+            return await self._hands_over.finish(rows, lease_s=self._lease_s)
+        return ()
 
     def _end_marking(self, queue: AccountQueue, ends_at: float, *, ok: bool) -> None:
         """Note what came of the marks of a queue; if its lease was lost, cancel what runs."""
@@ -532,6 +606,10 @@ class Worker:
 
 def _hands_over(inbox: object) -> TypeGuard[HandsOver]:
     return callable(getattr(inbox, "hand_over_to", None))
+
+
+def _claims_chains(inbox: object) -> TypeGuard[ClaimsChains]:
+    return callable(getattr(inbox, "claim_chains", None))
 
 
 def _dead(claim: Claim, reason: str) -> Entry:

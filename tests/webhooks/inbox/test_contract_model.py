@@ -20,6 +20,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from pinwheel_async._clock import Clock
 from pinwheel_async.webhooks import Claim, Delivery, DeliveryFilter, MemoryInbox, PostgresInbox, SqliteInbox
 from pinwheel_async.webhooks._inbox import sqlite_admin, sqlite_store
+from pinwheel_async.webhooks._inbox.hand_over import Handed
 from pinwheel_async.webhooks._postgres import admin as postgres_admin
 
 from .postgres_books import books
@@ -114,6 +115,10 @@ class Machine(RuleBasedStateMachine):
     def claim(self, limit, lease_s):
         expected = self.due()[:limit]
         got = self.run(self.inbox.claim(limit, lease_s=lease_s))
+        self.take(expected, got, lease_s)
+        return multiple(*got)
+
+    def take(self, expected, got, lease_s):
         for row in expected:
             row.attempts += row.state != "claimed"
             row.interrupted += row.state == "claimed"
@@ -124,7 +129,6 @@ class Machine(RuleBasedStateMachine):
         self.last_token = max([self.last_token, *[claim.token for claim in got]])
         for row, claim in zip(expected, got, strict=True):
             row.state, row.at, row.claim = "claimed", self.now + lease_s, claim
-        return multiple(*got)
 
     @rule(claim=claims, lease_s=SECONDS)
     def extend(self, claim, lease_s):
@@ -485,9 +489,60 @@ class Taker:
 
 
 class PostgresMachine(SharedMachine):
-    """`PostgresInbox` beside the list; two have the same tables, and few rows are changed at once."""
+    """`PostgresInbox` beside the list; two have the same tables, and few rows are changed at once.
+
+    Some is claimed in chains, as by a worker that has no handlers, and marked by whichever of the two.
+    """
 
     url: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chains: dict[str, list[Any]] = {}
+
+    @rule(target=Machine.claims, limit=st.integers(1, 4), length=st.integers(1, 4), lease_s=SECONDS)
+    def claim_chains(self, limit, length, lease_s):
+        expected = self.due()[:limit]
+        found = self.run(
+            self.inbox.claim_chains(limit, lease_s=lease_s, length=length, room=1_000, room_bytes=1_000_000)
+        )
+        self.take(expected, [chain[0].claim for chain in found], lease_s)
+        for row, chain in zip(expected, found, strict=True):
+            key = row.delivery.ordering_key
+            own = [other for other in self.rows if other.delivery.ordering_key == key]
+            rows = [row, *[other for other in own[own.index(row) + 1 :] if other.state == "waiting"]]
+            assert len(chain) <= length
+            for number, (follower, (claim, seq)) in enumerate(zip(rows, chain, strict=False)):
+                assert follower.delivery == claim.delivery
+                assert not number or (follower.at <= self.now and follower.progress is None)
+                assert not number or (claim.attempt, claim.interrupted) == (follower.attempts + 1, 0) == (1, 0)
+                assert claim.token == chain[0].claim.token + number
+                self.last_token = max(self.last_token, claim.token)
+                self.chains.setdefault(key, []).append((Handed(claim, seq, 0, not number), follower))
+            self.chains[key] = self.chains[key][-len(chain) :]
+        return multiple(*[chain[0].claim for chain in found])
+
+    @rule(target=Machine.claims, key=KEYS, number=st.integers(1, 3), lease_s=SECONDS)
+    def finish_chains(self, key, number, lease_s):
+        chain = self.chains.pop(key, [])
+        if not chain:
+            return multiple()
+        finished, left = chain[:number], chain[number:]
+        is_held = self.held(chain[0][0].claim) is not None
+        following = left[0] if left else (None, None)
+        done = [handed for handed, _ in finished]
+        (ok,) = self.run(self.inbox.finish_chains([(done, following[0])], lease_s=lease_s))
+        is_there = not left or any(row is following[1] for row in self.rows)
+        assert ok is (is_held and is_there)
+        if is_held:
+            for place, (_, row) in enumerate(finished):
+                row.state, row.at, row.attempts = "done", self.now, row.attempts + (place > 0)
+        if not ok or not left:
+            return multiple()
+        self.chains[key] = left
+        claim, row = left[0][0].claim, left[0][1]
+        row.state, row.at, row.claim, row.attempts = "claimed", self.now + lease_s, claim, row.attempts + 1
+        return claim
 
     @initialize(keep_bodies_s=st.sampled_from([0, 5]), portion=st.sampled_from([1, 2, 64]))
     def open(self, keep_bodies_s, portion):
@@ -528,7 +583,7 @@ TestHandOver.settings = TestSqlite.settings
 
 class TestPostgres(PostgresMachine.TestCase):
     settings = settings(
-        max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
 
     @pytest.fixture(autouse=True)

@@ -17,14 +17,14 @@ import pytest
 from pinwheel_async.webhooks import DeliveryFilter, MemoryInbox
 from pinwheel_async.webhooks._postgres import admin, statements
 from pinwheel_async.webhooks._postgres.schema import queue_of
-from pinwheel_async.webhooks._postgres.store import MarkItem
+from pinwheel_async.webhooks._postgres.store import ClaimItem, MarkItem
 
 from .claims import LEASE_S, ids
 from .postgres_books import books
 
 GATE = 4711
-OPERATIONS = ("put", "repeat", "claim", "extend", "done", "fail", "die", "release", "revive", "purge", "tidy")
-BY_CLAIM = {"extend", "done", "fail", "die", "release"}
+OPERATIONS = ("put", "repeat", "claim", "extend", "done", "finish", "fail", "die", "release", "revive", "purge", "tidy")
+BY_CLAIM = {"extend", "done", "finish", "fail", "die", "release"}
 STORED = ["dead", "done", "first", "second"]
 SCENARIOS = {
     "claimed": OPERATIONS,
@@ -38,8 +38,8 @@ behind it, or waits; and what can be done then."""
 GATED = {
     "PUT": "WHERE $11 = 0",
     "CLAIM": "WHERE state = 'r'",
-    "MARK": "WHERE q.state = 'c'",
-    "EXTEND": "WHERE q.state = 'c'",
+    "MARK": "WHERE q.queue = g.asked AND q.token = g.token",
+    "EXTEND": "WHERE q.queue = g.queue AND q.token = g.token",
     "_LOCK": "WHERE event_id = ANY($1::text[])",
 }
 
@@ -49,7 +49,7 @@ def gated(statement, condition):
     assert condition in statement
     gate = f"WHERE (SELECT pg_advisory_xact_lock_shared({GATE}) IS NOT NULL) AND ({condition.removeprefix('WHERE ')}"
     rest = statement.split(condition, 1)[1]
-    end = {"WHERE $11 = 0": "\n    ON CONFLICT"}.get(condition)
+    end = "\n    ON CONFLICT" if condition == "WHERE $11 = 0" else " FOR UPDATE" if " = g." in condition else None
     before = statement.split(condition, 1)[0]
     if end is None:
         return f"{before}{gate}){rest}"
@@ -100,6 +100,11 @@ class Machines:
         (held,) = await inbox.claim(1, lease_s=LEASE_S)
         return held
 
+    async def following(self):
+        """Return the number of what follows the claimed delivery, as a worker has it in memory."""
+        query = f"SELECT seq FROM {self.schema}.pinwheel_inbox_deliveries WHERE event_id = 'second'"  # noqa: S608
+        return await self.gate.fetchval(query)
+
     async def carry_out(self, name, connection, held):
         """Carry out an operation over a connection, as the inbox does it; return what it says."""
         store = self.store
@@ -107,24 +112,29 @@ class Machines:
             case "put" | "repeat":
                 (said,) = await store.put(connection, [self.deliver("new")])
             case "claim":
-                (claimed,) = await store.claim(connection, [(10, LEASE_S)])
-                return ids(claimed.claims)
+                (claimed,) = await store.claim(connection, [ClaimItem(10, LEASE_S)])
+                return ids([chain[0].claim for chain in claimed.chains])
             case "extend":
                 (said,) = await store.extend(connection, [(held, LEASE_S)])
             case "revive":
-                (said,) = await store.change(
+                ((said, _),) = await store.change(
                     connection, [admin.Portion("revive", DeliveryFilter(states="dead"), STORED)]
                 )
             case "purge":
-                (said,) = await store.change(connection, [admin.Portion("purge", DeliveryFilter(), STORED)])
+                ((said, _),) = await store.change(connection, [admin.Portion("purge", DeliveryFilter(), STORED)])
             case "tidy":
                 await store.tidy(connection, [None])
                 return None
             case _:
                 mark = {"done": "d", "die": "x"}.get(name, "w")
                 details = {"retry_in_s": 5, "reason": "failed"} if name == "fail" else {}
+                if name == "finish":
+                    mark = "d"
+                    details = {"following": (self.second_seq, held.token + 1), "lease_s": LEASE_S}
                 item = MarkItem(queue_of("account"), held.token, mark, counted=int(name != "release"), **details)
-                (said,) = await store.mark(connection, [item])
+                ((said, goes_on),) = await store.mark(connection, [item])
+                if name == "finish":
+                    return said and goes_on
         return said
 
     async def serially(self, scenario, names):
@@ -137,7 +147,7 @@ class Machines:
         said = [await self.in_memory(inbox, name, held) for name in names]
         return said, *await self.outcome(inbox)
 
-    async def in_memory(self, inbox, name, held):  # noqa: PLR0911  # one line for each operation
+    async def in_memory(self, inbox, name, held):  # noqa: C901, PLR0911  # one line for each operation
         match name:
             case "put" | "repeat":
                 return await inbox.put(self.deliver("new"))
@@ -147,6 +157,8 @@ class Machines:
                 return await inbox.extend(held, lease_s=LEASE_S)
             case "done":
                 return await inbox.done(held)
+            case "finish":
+                return await inbox.done(held) and ids(await inbox.claim(1, lease_s=LEASE_S)) == ["second"]
             case "fail":
                 return await inbox.fail(held, reason="failed", retry_in_s=5)
             case "die":
@@ -234,6 +246,7 @@ async def test_two_at_the_same_time(machines, monkeypatch, scenario, first, how)
     for second in SCENARIOS[scenario]:
         await machines.clear()
         held = await machines.fill(machines.inbox, scenario)
+        machines.second_seq = await machines.following()
         if scenario == "lapsed":
             machines.time.advance(LEASE_S)
         said = await machines.together(how, (first, second), held, monkeypatch)
@@ -242,6 +255,9 @@ async def test_two_at_the_same_time(machines, monkeypatch, scenario, first, how)
         forth = await machines.serially(scenario, (first, second))
         back_said, *back = await machines.serially(scenario, (second, first))
         expected = [forth, (back_said[::-1], *back)]
+        if {"finish", "revive"} == {first, second}:
+            # What follows in memory may have begun, so it goes on whichever comes first, and what was revived waits.
+            expected = [expected[first != "finish"]]
         for place, name in enumerate((first, second)):
             if name == "claim" and said[place] == []:  # it passes by what is locked, and finds it the next time
                 others = [first, second][1 - place : 2 - place]
