@@ -56,6 +56,9 @@ POLL_S = 1.0
 _MIGRATION_S = 60.0
 """Seconds for which a migration is tried again, behind transactions that have locked what it changes."""
 
+_CONTENTION: tuple[Any, ...] = (driver.LockNotAvailableError, driver.DeadlockDetectedError)
+"""Errors of a migration that may pass: others have locked what it changes."""
+
 TIDY_EVERY_S = 1.0
 """Seconds from one search for old rows to the next, while there are few."""
 
@@ -189,27 +192,31 @@ class PostgresInbox:
         Raises:
             InboxError: The database cannot be reached, or refuses; or the tables are for newer versions only.
         """
-        store = Store(self._options)
         until = self._clock.monotonic() + _MIGRATION_S
-        try:
-            connection = await store.connect(plain=True)
+        while True:
             try:
-                if await is_current(connection, self._options.schema):
-                    await check_version(connection, self._options.schema)
+                return await self._migrate()
+            except _CONTENTION as error:
+                if self._clock.monotonic() >= until:
+                    raise inbox_error(error) from None
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
+                raise inbox_error(error) from None
+            await self._clock.sleep(MIGRATION_WAIT_S)
+
+    async def _migrate(self) -> bool:
+        """Bring the tables up to date once; return whether there was anything to do."""
+        schema = self._options.schema
+        async with time_limit(self._step_s):
+            connection = await Store(self._options).connect(plain=True)
+        try:
+            async with time_limit(self._step_s):
+                if await is_current(connection, schema):
+                    await check_version(connection, schema)
                     return False
-                while True:
-                    try:
-                        await migrate(connection, self._options.schema)
-                    except driver.LockNotAvailableError:
-                        if self._clock.monotonic() >= until:
-                            raise
-                        await self._clock.sleep(MIGRATION_WAIT_S)
-                    else:
-                        return True
-            finally:
-                await end(connection)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
-            raise inbox_error(error) from None
+            await migrate(connection, schema)  # as long as it takes, as there may be an index to build
+        finally:
+            await end(connection)
+        return True
 
     async def open(self) -> None:
         """Connect, a receiver making the tables if there are none; do nothing if it is open.
@@ -220,6 +227,11 @@ class PostgresInbox:
         """
         if self._putting is not None and self._putting.is_open:
             return
+        if self._options.consumer is not None and self._options.migrate:
+            try:
+                await self._migrate()
+            except Exception as error:  # noqa: BLE001  # as above
+                raise inbox_error(error) from None
         store = self._store = Store(self._options)
         putting = Line("inbox", store.connect, timeout_s=self._step_s)
         working = Line("inbox work", partial(store.connect, flushes=False), timeout_s=self._step_s)

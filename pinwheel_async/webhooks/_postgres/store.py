@@ -17,13 +17,7 @@ from pinwheel_async.webhooks._inbox.base import Claim, Counts, DeliveryProgress
 from pinwheel_async.webhooks._inbox.encryption import BodyCipher, replaced_key, saved_context, wrong_key
 from pinwheel_async.webhooks._postgres import admin, statements as sql
 from pinwheel_async.webhooks._postgres.keys import IN_CLEAR, DatabaseKeys
-from pinwheel_async.webhooks._postgres.schema import (
-    check_version,
-    is_current,
-    migrate,
-    qualified,
-    queue_of,
-)
+from pinwheel_async.webhooks._postgres.schema import check_version, qualified, queue_of
 
 Mark: TypeAlias = Literal["d", "x", "w"]
 """What becomes of a delivery: done, dead, or unfinished still."""
@@ -136,7 +130,7 @@ class Store:
         return connection
 
     async def prepare(self, connection: Connection) -> None:
-        """Check the tables, or make them, and introduce the consumer, its terms and its keys.
+        """Check the tables, and introduce the consumer, its terms and its keys.
 
         Raises:
             InboxError: They are of a newer version, belong to another consumer, or are encrypted with another key.
@@ -146,8 +140,6 @@ class Store:
 
     async def _prepare(self, connection: Connection) -> None:
         schema, consumer = self.options.schema, self.options.consumer
-        if consumer is not None and self.options.migrate and not await is_current(connection, schema):
-            await migrate(connection, schema)
         await check_version(connection, schema)
         if consumer is None:
             if self.options.ciphers or not self.options.read_only:
