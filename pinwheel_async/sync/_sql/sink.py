@@ -6,7 +6,7 @@ and each question takes one method that opens a transaction and leaves the rest 
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from copy import copy
 from datetime import UTC, date, datetime
 from functools import partial
@@ -47,7 +47,7 @@ from pinwheel_async.sync._sql.database import (
     tables_at,
 )
 from pinwheel_async.sync._sql.group_writer import GroupWriter
-from pinwheel_async.sync._sql.migrate import Found, find, prepare
+from pinwheel_async.sync._sql.migrate import Found, build_index, drop_half_built, find, prepare
 from pinwheel_async.sync._sql.refusals import Meaning, explain, meaning_of
 from pinwheel_async.sync._sql.rows import PageRows
 from pinwheel_async.sync._sql.writer import Writer
@@ -229,7 +229,7 @@ class SqlSink:
             await database.set_up()
             if found.is_current():
                 return False
-            await self._migrate(self._patience_s)
+            await self._migrate(self._patience_s, builds=True)
         finally:
             await self._disconnect()
         return True
@@ -249,7 +249,7 @@ class SqlSink:
             found = await self._run(_UNUSABLE, find, waits=["locked"])
             await database.set_up()
             if self._migrates and not found.is_current():  # only then is there a lock to wait for
-                await self._migrate(_OPEN_S)
+                await self._migrate(_OPEN_S, builds=False)
             elif not self._migrates:
                 self._require(found)
             scope = await self._claim(self._wanted)
@@ -455,17 +455,37 @@ class SqlSink:
             lack = "there are no tables" if found.version is None else "its tables are of an earlier version"
             raise SinkError(_UNUSABLE, reason=f"{lack}: run pinwheel-async migrate", place=place_name(self._place))
 
-    async def _migrate(self, patience_s: float) -> None:
+    async def _migrate(self, patience_s: float, *, builds: bool) -> None:
+        """Make the tables, or bring them up to date.
+
+        Args:
+            patience_s: Seconds to try again behind what others have locked.
+            builds: Whether to wait for an index that another process builds.
+        """
         until = monotonic() + patience_s
+        is_left = True
+        while is_left:
+            is_left = await self._change_tables(partial(self._run, _UNUSABLE, prepare, waits=(), limited=False), until)
+        for index in (await self._run(_UNUSABLE, find)).indexes:
+            drop = partial(drop_half_built, index=index)
+            try:
+                await self._change_tables(partial(self._run, _UNUSABLE, drop, waits=(), limited=False), until)
+            except SinkError as error:
+                if builds or not _is_contended(error):
+                    raise
+                continue
+            build = partial(build_index, index=index)
+            await self._run(_UNUSABLE, build, waits=(), limited=False, autocommit=True)
+
+    async def _change_tables(self, change: Callable[[], Awaitable[T]], until: float) -> T:
+        """Change tables, and try again while others have them locked."""
         while True:
             try:
-                await self._run(_UNUSABLE, prepare, waits=(), limited=False)
+                return await change()
             except SinkError as error:
-                if monotonic() >= until or not error.reason.startswith("LockNotAvailableError"):
+                if monotonic() >= until or not _is_contended(error):
                     raise
-                await asyncio.sleep(_FIRST_PAUSE_S)  # others that wait for the tables come first
-            else:
-                return
+            await asyncio.sleep(_FIRST_PAUSE_S)  # others that wait for the tables come first
 
     def _connect(self) -> Database:
         if self._database is not None:
@@ -603,6 +623,7 @@ class SqlSink:
         waits: Collection[Meaning] = _WAITS,
         refusal: type[SinkError] = SinkError,
         limited: bool = True,
+        autocommit: bool = False,
     ) -> T:
         """Do something in a transaction; while somebody holds a lock, or the database is away, try it again.
 
@@ -612,6 +633,7 @@ class SqlSink:
             waits: For what to wait.
             refusal: What to raise if the database refuses a value.
             limited: Whether a server that takes longer than the patience is given up; not for work that may take long.
+            autocommit: Whether there is no transaction, as some statements of PostgreSQL want it.
 
         Raises:
             SinkError: It did not work; without the values that the driver's errors hold.
@@ -621,7 +643,8 @@ class SqlSink:
         until, pause_s = monotonic() + self._patience_s, _FIRST_PAUSE_S
         while True:
             try:
-                return await self._database.run(work, self._limit_s(until) if limited else None)
+                limit_s = self._limit_s(until) if limited else None
+                return await self._database.run(work, limit_s, autocommit=autocommit)
             except ConfigurationError:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a driver raises, nothing of it may get out
@@ -652,6 +675,11 @@ class _RefusedError(SinkError):
 
 class _RollBackError(Exception):
     """What was tried is not to be kept."""
+
+
+def _is_contended(error: SinkError) -> bool:
+    """Whether others have locked what was to be changed."""
+    return error.reason.startswith(("LockNotAvailableError", "DeadlockDetectedError"))
 
 
 def _kept(page: PageRows, scope: Scope) -> PageRows:
