@@ -74,6 +74,10 @@ class PostgresInbox:
     A failover to a standby that is not synchronous loses what was acknowledged last.
     """
 
+    spans_versions: bool = True
+    """Whether workers of several versions of the library may be at work, as while a deploy rolls: what one of them
+    cannot decode is left to the others for a while."""
+
     @without_locals
     def __init__(
         self,
