@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from copy import copy
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from time import monotonic
 from typing import TypeAlias, TypeVar
@@ -257,10 +257,8 @@ class SqlSink:
                 scope = await self._claim(
                     Scope(keep_deleted=bool(scope.keep_deleted), raw=bool(scope.raw), history=bool(scope.history))
                 )
-            history, now = bool(scope.history), datetime.now(UTC)
-            await self._run(
-                _UNUSABLE, lambda connection: queries.set_history(connection, now, kept=history), limited=False
-            )
+            history = bool(scope.history)
+            await self._run(_UNUSABLE, lambda connection: queries.set_history(connection, kept=history), limited=False)
             erasure_key = await self._run(_UNUSABLE, queries.erasure_key)
         except BaseException:
             await self._disconnect()
@@ -394,6 +392,12 @@ class SqlSink:
         """Return the ids of the objects that are stored of a product of an account, deleted ones left out."""
         return await self._read(lambda connection: queries.held(connection, account_id, product))
 
+    async def server_now(self) -> datetime | None:
+        """Return the time of PostgreSQL, the same for all processes; None for a file, which has no clock of its own."""
+        if not self._is_on_postgres:
+            return None
+        return await self._read(queries.time_of)
+
     async def accounts_of(self, end_user_id: str) -> Sequence[str]:
         """Return the ids of the accounts that are, or ever were, of an end user, as far as accounts are stored."""
         return await self._read(lambda connection: queries.accounts_of(connection, end_user_id))
@@ -405,8 +409,7 @@ class SqlSink:
     async def remember_erasure(self, account_id: str) -> None:
         """Note that an account is erased: from now on nothing of it is stored, by any process."""
         problem = "the database did not note an erasure"
-        now = datetime.now(UTC)
-        await self._run(problem, lambda connection: queries.remember_erasure(connection, account_id, now))
+        await self._run(problem, lambda connection: queries.remember_erasure(connection, account_id))
 
     async def lift_erasure(self, account_id: str) -> bool:
         """Forget that an account was erased: the next sync fetches it again. Return whether it was."""
@@ -422,8 +425,7 @@ class SqlSink:
             Rows that were removed, for every table that holds something of accounts.
         """
         problem = "the database did not remove an account"
-        now = datetime.now(UTC)
-        return await self._run(problem, lambda connection: queries.purge(connection, account_id, now), limited=False)
+        return await self._run(problem, lambda connection: queries.purge(connection, account_id), limited=False)
 
     async def remains(self, account_id: str) -> Mapping[str, int]:
         """Count the rows of an account, for every table that holds something of accounts."""
