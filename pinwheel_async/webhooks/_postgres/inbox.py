@@ -94,6 +94,7 @@ class PostgresInbox:
         max_waiting: int | None = 100_000,
         key: bytes | None = None,
         old_keys: Sequence[bytes] = (),
+        hash_ids: bool = False,
         timeout_s: float = 9.0,
         clock: Clock | None = None,
     ) -> None:
@@ -119,14 +120,17 @@ class PostgresInbox:
             key: 32 bytes that encrypt bodies and saved values; needs the extra `crypto`. What was dropped stays in the
                 files of the database until VACUUM, and in archives, replicas and backups as long as these are kept.
             old_keys: Keys with which something may be encrypted still; nothing new is encrypted with them.
+            hash_ids: Whether a keyed hash takes the place of ordering keys, which are ids of accounts and end users,
+                and of the names of saved values. That has to be said when the tables are new, and holds for them from
+                then on, whoever opens them. Claims and entries show the hash, and a filter takes either.
             timeout_s: Seconds after which everything but what goes in portions gives up on a database that hangs: less
                 than the 15 that the sender of a delivery waits.
             clock: Where time comes from in tests; from the database, if None.
 
         Raises:
             ConfigurationError: A limit is negative, the name is empty, the URL is none of PostgreSQL, a key has not 32
-                bytes, or old keys go without one; or what only looks, or is no receiver, says how long to keep
-                something.
+                bytes, or old keys or hashes go without one; or what only looks, or is no receiver, says how long to
+                keep something.
             ModuleNotFoundError: There is a key, and the extra is not installed.
         """
         terms = [seconds for seconds in (keep_bodies_s, remember_s) if seconds is not None]
@@ -139,6 +143,8 @@ class PostgresInbox:
             raise ConfigurationError(
                 "only a receiver says keep_bodies_s and remember_s; others go by what the tables say"
             )
+        if key is None and hash_ids:
+            raise ConfigurationError("old_keys and hash_ids go with a key")
         address, arguments, is_pooled = connect_arguments(url)
         pooled = pooled or is_pooled
         if schema is not None and (not schema or "\0" in schema):
@@ -155,6 +161,7 @@ class PostgresInbox:
             remember_s=remember_s,
             max_waiting=max_waiting,
             ciphers=read_keys(key, old_keys),
+            hash_ids=hash_ids,
             clock=clock,
         )
         self._listen_url = None if listen is None else connect_arguments(listen)[0]
@@ -330,7 +337,7 @@ class PostgresInbox:
 
     async def preview(self, filter: DeliveryFilter) -> Preview:
         """Say what a filter selects, in numbers."""
-        return await self._read(lambda connection: admin.preview(connection, self._options.schema, filter))
+        return await self._read(lambda connection: admin.preview(connection, self._options.schema, self._meant(filter)))
 
     async def revive(self, filter: DeliveryFilter | None = None) -> int:
         """Let those that are meant and dead (all, if None) wait again, attempts counted from 0; return how many.
@@ -398,7 +405,7 @@ class PostgresInbox:
 
     async def entries(self, filter: DeliveryFilter | None = None, *, limit: int = 100) -> Sequence[Entry]:
         """List what a filter selects (all, if None), newest first."""
-        chosen = filter or DeliveryFilter()
+        chosen = self._meant(filter or DeliveryFilter())
         return await self._read(lambda connection: admin.entries(connection, self._options.schema, chosen, limit))
 
     async def rotate_key(self) -> KeyRotation:
@@ -498,7 +505,7 @@ class PostgresInbox:
 
     async def _change(self, change: admin.Change, chosen: DeliveryFilter, progress: bytes | None = None) -> int:
         line = self._writing
-
+        chosen = self._meant(chosen)
         changed, after = 0, -1
         last: int | None = None
 
@@ -516,6 +523,12 @@ class PostgresInbox:
                     self._tell()
             if len(event_ids) < admin.FOUND_ROWS:
                 return changed
+
+    def _meant(self, filter: DeliveryFilter) -> DeliveryFilter:
+        """Return a filter for what stands in the tables in the place of ids."""
+        if filter.ordering_key is None:
+            return filter
+        return evolve(filter, ordering_key=self._store.keys.hashes.stored(filter.ordering_key))
 
     def _line(self, line: Line | None) -> Line:
         if line is None or not line.is_open:

@@ -59,6 +59,7 @@ class InboxOptions(Discreet):
     remember_s: float | None
     max_waiting: int | None
     ciphers: tuple[BodyCipher, ...]
+    hash_ids: bool
     clock: Clock | None
     """Where time comes from in tests; the database's clock, if None."""
 
@@ -164,7 +165,7 @@ class Store:
                 "deliveries: choose another schema, or say consumer=... if they are the same",
                 reason="OtherConsumer",
             )
-        await self.keys.introduce(connection, schema)
+        await self.keys.introduce(connection, schema, hash_ids=options.hash_ids)
 
     async def put(self, connection: Connection, deliveries: Sequence[Delivery]) -> Sequence[bool | InboxError]:
         """See `Inbox.put`."""
@@ -195,8 +196,8 @@ class Store:
                     delivery.event_id,
                     number,
                     delivery.event,
-                    delivery.ordering_key,
-                    queue_of(delivery.ordering_key),
+                    ordering_key := self.keys.hashes.stored(delivery.ordering_key),
+                    queue_of(ordering_key),
                     delivery.key,
                     delivery.version,
                     delivery.webhook_id,
@@ -343,14 +344,16 @@ class Store:
     async def load(self, connection: Connection, names: Sequence[str]) -> Sequence[bytes | None]:
         """See `Inbox.load`."""
         query = "SELECT name, key_number, value FROM pinwheel_inbox_values WHERE name = ANY($1::text[])"
+        names = [self.keys.hashes.stored_name(name) for name in names]
         async with self._transaction(connection, flush=False):
-            rows = await connection.fetch(self._sql(query), list(names))
+            rows = await connection.fetch(self._sql(query), names)
         found = {name: self.keys.decrypt(number, value, saved_context(name)) for name, number, value in rows}
         return [found.get(name) for name in names]
 
     async def save(self, connection: Connection, items: Sequence[tuple[str, bytes | None]]) -> Sequence[None]:
         """See `Inbox.save`."""
-        last, key_number = dict(items), self.keys.number
+        last = {self.keys.hashes.stored_name(name): value for name, value in items}
+        key_number = self.keys.number
         gone = [name for name, value in last.items() if value is None]
         kept = sorted(
             [(name, self.keys.encrypt(value, saved_context(name))) for name, value in last.items() if value is not None]
@@ -380,6 +383,7 @@ class Store:
     async def load_or_save(self, connection: Connection, items: Sequence[tuple[str, bytes]]) -> Sequence[bytes]:
         """See `Inbox.load_or_save`."""
         key_number = self.keys.number
+        items = [(self.keys.hashes.stored_name(name), value) for name, value in items]
         # Of values for one name the first counts, as if they had come one after another.
         first = dict(reversed(items))
         names = sorted(first)
