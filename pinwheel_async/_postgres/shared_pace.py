@@ -32,6 +32,12 @@ RECOVERY_S = 60.0
 limit, so that what is too much is tried no more than a few times in it. Of a server that allowed 50 per second, three
 clients that were told 100 had 43 per second answered in 40 seconds, and 4 of 1,740 refused."""
 
+MIGRATION_WAIT_S = 2
+"""Seconds for which a migration waits for a lock at once: everybody who needs the table waits behind it."""
+
+_MIGRATION_S = 60.0
+"""Seconds for which a migration is tried again."""
+
 _TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
     name text PRIMARY KEY,
@@ -186,15 +192,36 @@ class SharedPace(Unpicklable):
                 await self._connected()
         except _PERMANENT as error:
             await self.close()
-            raise ConfigurationError(
-                "the database of the shared pace refuses; is it there, and may the role use the table"
-                f" pinwheel_rates, and make it, or add to one of an earlier version? {type(error).__name__}"
-            ) from None
+            raise _refused(error) from None
         except Exception as error:  # noqa: BLE001  # whatever it is: the first request tries again, and says so
             logger.info("the shared pace is not reached yet: %s", type(error).__name__)
         except BaseException:
             await self.close()
             raise
+
+    async def migrate(self) -> bool:
+        """Make the table, or bring one of an earlier version up to date; return whether there was anything to do.
+
+        For clients whose role may not. No rate is set. Behind what others have locked it waits for two seconds at once,
+        and tries again for a minute.
+
+        Raises:
+            ConfigurationError: The database cannot be reached, or refuses.
+        """
+        until = self._clock.monotonic() + _MIGRATION_S
+        while True:
+            try:
+                connection = await connect(self._address, self._arguments)
+                try:
+                    return await self._make_table(connection)
+                finally:
+                    await connection.close(timeout=1)
+            except driver.LockNotAvailableError as error:
+                if self._clock.monotonic() >= until:
+                    raise _refused(error) from None
+            except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold the URL
+                raise _refused(error) from None
+            await self._clock.sleep(MIGRATION_WAIT_S)
 
     async def close(self) -> None:
         """Disconnect; what was taken of the rate and not used is lost, a tenth of a second at most."""
@@ -285,13 +312,7 @@ class SharedPace(Unpicklable):
         if self._connection is None or self._connection.is_closed():
             connection = await connect(self._address, self._arguments)
             try:
-                # A role that may not make tables can use one that is there.
-                if not await connection.fetchval(_HAS_COLUMNS, self._table):
-                    async with connection.transaction():
-                        await connection.execute("SET LOCAL lock_timeout = '2s'")
-                        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('pinwheel_rates'))")
-                        await connection.execute(self._sql["table"])
-                        await connection.execute(self._sql["columns"])
+                await self._make_table(connection)
                 await self._register(connection)
                 # A crash may take back the last moments that were given away, which is a burst of one slice.
                 await connection.execute("SET synchronous_commit = off")
@@ -300,6 +321,18 @@ class SharedPace(Unpicklable):
                 raise
             self._connection = connection
         return self._connection
+
+    async def _make_table(self, connection: Connection) -> bool:
+        """Make the table, or add to one of an earlier version; return whether there was anything to do."""
+        # A role that may not make tables can use one that is there.
+        if await connection.fetchval(_HAS_COLUMNS, self._table):
+            return False
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S}s'")
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('pinwheel_rates'))")
+            await connection.execute(self._sql["table"])
+            await connection.execute(self._sql["columns"])
+        return True
 
     async def _register(self, connection: Connection) -> None:
         """Say the rate once, and later only make a row that is gone: who reconnects may know an older rate."""
@@ -314,6 +347,13 @@ class SharedPace(Unpicklable):
                 await connection.close(timeout=1)
             except Exception:  # noqa: BLE001  # it is broken
                 connection.terminate()
+
+
+def _refused(error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        "the database of the shared pace refuses; is it there, and may the role use the table pinwheel_rates, and make"
+        f" it, or add to one of an earlier version, as pinwheel-async migrate --pace does? {type(error).__name__}"
+    )
 
 
 _STATEMENTS = {

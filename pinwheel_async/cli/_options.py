@@ -88,11 +88,12 @@ class Connection:
             ssl=self.ca_file,
             client_certificate=certificate if certificate is None or key is None else (certificate, key),
             requests_per_s=requests_per_s if pace is None else None,
-            pace=None if pace is None or requests_per_s is None else _shared_pace(pace, requests_per_s),
+            pace=None if pace is None or requests_per_s is None else shared_pace(pace, requests_per_s),
         )
 
 
-def _shared_pace(url: str, requests_per_s: float) -> "SharedPace":
+def shared_pace(url: str, requests_per_s: float) -> "SharedPace":
+    """Describe a rate that processes share."""
     from pinwheel_async import SharedPace  # noqa: PLC0415  # brings asyncpg, which most commands do without
 
     return SharedPace(url, requests_per_s=requests_per_s)

@@ -33,8 +33,9 @@ class Checkpoint(Discreet):
     """How far the copy of one product of one account is: kept in the same transaction as the page it comes with."""
 
     begun_at: datetime
-    """When this reading began, in UTC, by the clock of the machine that reads. Of two readings the newer one counts;
-    one that began more than ten minutes in the future does not."""
+    """When this reading began, in UTC, by the clock of the store's server, if it has one (`server_now` of `SqlSink`),
+    or else of the machine that reads. Of two readings the newer one counts; one that began more than ten minutes in the
+    future does not."""
     reached: Reached
     data_updated_at: datetime | None = field(default=None, repr=False)
     """When the data had last changed as the account said before the reading began; null if it did not say."""

@@ -8,14 +8,25 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_migrate(run: Run, postgres: str):
-    """`migrate` makes the tables of a copy and of an inbox, and finds nothing to do the second time."""
-    place = ("--database", postgres, "--schema", "copy", "--inbox", postgres, "--inbox-schema", "inbox")
+    """`migrate` makes the tables of a copy, an inbox and a rate, and finds nothing to do the second time."""
+    place = (
+        "--database",
+        postgres,
+        "--schema",
+        "copy",
+        "--inbox",
+        postgres,
+        "--inbox-schema",
+        "inbox",
+        "--pace",
+        postgres,
+    )
 
     first, second = run("migrate", *place), run("migrate", *place)
 
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout == "copy: made or brought up to date\ninbox: made or brought up to date\n"
-    assert second.stdout == "copy: up to date\ninbox: up to date\n"
+    assert first.stdout == "".join(f"{what}: made or brought up to date\n" for what in ("copy", "inbox", "pace"))
+    assert second.stdout == "copy: up to date\ninbox: up to date\npace: up to date\n"
     assert run("inbox", "counts", "--inbox", postgres, "--inbox-schema", "inbox").returncode == 0
 
 

@@ -411,3 +411,41 @@ def test_two_rates():
     """A client has one rate."""
     with pytest.raises(ConfigurationError, match="requests_per_s must be left out where pace is given"):
         Pinwheel("secret", requests_per_s=5, pace=SharedPace(NOWHERE, requests_per_s=5))
+
+
+BEFORE = """
+CREATE TABLE pinwheel_rates (
+    name text PRIMARY KEY, per_s float8 NOT NULL, next_at timestamptz NOT NULL DEFAULT '-infinity',
+    paused_until timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO pinwheel_rates (name, per_s) VALUES ('a rate', 50)
+"""
+"""The table of version 0.1.0."""
+
+
+async def test_migrate(paces, sql):
+    """A table of version 0.1.0 is brought up to date once, behind who uses it, and its rates stay."""
+    schema = paces.name
+    for name in (schema, f"{schema}-2"):
+        await sql.execute(f'CREATE SCHEMA "{name}"')
+    await sql.execute(f'SET search_path = "{schema}"')
+    await sql.execute(BEFORE)
+    pace, made = paces(1, schema=schema), paces(1, schema=f"{schema}-2")
+    async with sql.transaction():
+        await sql.execute("UPDATE pinwheel_rates SET next_at = now()")
+        migrating = asyncio.create_task(pace.migrate())
+        await asyncio.wait([migrating], timeout=2.5)  # longer than it waits at once
+        assert not migrating.done()
+
+    assert [True, False, True] == [await migrating, await pace.migrate(), await made.migrate()]
+    assert ("a rate", 50, None) == tuple(await sql.fetchrow("SELECT name, per_s, slowed_to FROM pinwheel_rates"))
+    await sql.execute(f'SET search_path = "{schema}-2"')
+    assert 0 == await sql.fetchval("SELECT count(*) FROM pinwheel_rates")
+
+
+async def test_migrate_without_the_right_to(paces):
+    """A database that refuses is told of without its URL."""
+    with pytest.raises(ConfigurationError, match="migrate --pace does") as caught:
+        await SharedPace(NOWHERE, requests_per_s=1).migrate()
+
+    assert "planted" not in str(caught.value)

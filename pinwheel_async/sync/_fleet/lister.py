@@ -19,6 +19,7 @@ from pinwheel_async.sync._run.plan import Plan
 from pinwheel_async.sync._run.reading import RESTARTS, pause
 from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._sink import Store
+from pinwheel_async.sync._store_clock import StoreClock
 
 UNITS_AT_ONCE = 1_000
 """Units of a partition, at least, if there are as many: what is read twice when a process dies is no more than these,
@@ -50,7 +51,7 @@ class ListKeeper(Protocol):
 class Lister(Run):
     """A run that lists, and leaves the reading to others."""
 
-    def __init__(self, pinwheel: Pinwheel, store: Store, plan: Plan, run: RunRow, *, clock: Clock) -> None:
+    def __init__(self, pinwheel: Pinwheel, store: Store, plan: Plan, run: RunRow, *, clock: Clock | StoreClock) -> None:
         """Prepare it.
 
         Args:

@@ -4,13 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import Concatenate, ParamSpec, TypeVar
 
-from attrs import evolve
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async.client import Pinwheel
@@ -22,7 +21,7 @@ from pinwheel_async.sync._fleet.queries import Claimed, Part, RunRow, State
 from pinwheel_async.sync._fleet.reader import LostLeaseError, Reader
 from pinwheel_async.sync._run.plan import Plan
 from pinwheel_async.sync._sql.sink import SqlSink
-from pinwheel_async.sync._sql.types import Moment
+from pinwheel_async.sync._store_clock import StoreClock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,14 +55,11 @@ class FleetStore:
         run = self.sink._run  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # made for this
         return await run(problem, lambda connection: work(connection, *args, **kwargs))
 
-    async def clock(self) -> Clock:
+    async def clock(self) -> StoreClock:
         """Return a clock that goes as the database's does, whatever the time is on this machine."""
-        clock = Clock()
-        before = clock.now()
-        found = await self.ask(lambda connection: connection.scalar(select(func.clock_timestamp(type_=Moment()))))
-        after = clock.now()
-        ahead = timedelta(0) if found is None else found - (before + (after - before) / 2)
-        return evolve(clock, now=lambda: clock.now() + ahead)
+        clock = StoreClock(self.sink, None)
+        await clock.refresh()
+        return clock
 
     async def end_list(self, run: int, token: int, missed: Sequence[str] | None, began: datetime) -> int | None:
         """Note that a list is at its end, and mark who is gone; return how many, None if it is another one's."""
@@ -118,7 +114,7 @@ class Member:
         *,
         lease_s: float,
         stop: asyncio.Event,
-        clock: Clock,
+        clock: Clock | StoreClock,
     ) -> None:
         self._store = store
         self._pinwheel = pinwheel

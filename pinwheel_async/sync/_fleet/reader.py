@@ -19,6 +19,7 @@ from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._run.state import FailureLog
 from pinwheel_async.sync._run.work_queue import Slot
 from pinwheel_async.sync._sink import Batch, Checkpoint, Store
+from pinwheel_async.sync._store_clock import StoreClock
 
 _NEXT = timedelta(microseconds=1)
 """The least difference between two moments."""
@@ -41,7 +42,7 @@ class Reader(Run):
         *,
         is_held: Callable[[], bool],
         stop: asyncio.Event,
-        clock: Clock,
+        clock: Clock | StoreClock,
     ) -> None:
         """Prepare it.
 
@@ -56,13 +57,12 @@ class Reader(Run):
             clock: The time of the database.
         """
         super().__init__(pinwheel, store, plan, None, stop=stop, clock=clock)
-        self._copy = store
         self._units_given = units
         self._is_held = is_held
         self._began = run.began_at
         self._rule = evolve(self._rule, forget_before=run.forget_before)
         # They are kept when the partition ends, if it is still held then.
-        self._failures = FailureLog(None, clock.now)
+        self._failures = FailureLog(None, self._now)
         # A key that could read something, or once could, may read anything.
         if any(name.endswith((".complete", ".unchanged", ".missing")) for name in run.counts):
             self._refusals.other_answer()
@@ -87,7 +87,7 @@ class Reader(Run):
     async def _enqueue_accounts(self, accounts: Ids | None, tasks: Sequence[asyncio.Task[None]]) -> None:  # noqa: ARG002
         """Enqueue what nobody has read yet in this run."""
         async for ids in chunks(self._units_given, PAGE_LIMIT):
-            checkpoints = await self._copy.checkpoints(ids)
+            checkpoints = await self._checkpoints(ids)
             for account_id in ids:
                 for product, moment in self._units_given[account_id].items():
                     unit = Unit(account_id, cast("Product", product))

@@ -1,7 +1,7 @@
 """Status of a copy: how complete and how fresh it is, what failed, and what webhooks announced that is not there."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
@@ -166,7 +166,7 @@ def _readings(connection: Connection) -> dict[str, dict[str, Any]]:
     table = tables_of(connection)[CHECKPOINTS].c
     begun_at, counts = table.begun_at, (table.product, table.reached)
     contradicted = func.count().filter(table.misses > 0)
-    ahead = func.count().filter(begun_at > datetime.now(UTC) + CLOCK_TOLERANCE)
+    ahead = func.count().filter(begun_at > queries.time_of(connection) + CLOCK_TOLERANCE)
     query = select(*counts, func.count(), func.min(begun_at), func.max(begun_at), contradicted, ahead).where(
         table.reached.is_not(None)
     )

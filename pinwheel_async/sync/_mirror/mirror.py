@@ -28,6 +28,7 @@ from pinwheel_async.sync._run.plan import is_share
 from pinwheel_async.sync._run.reading import MAX_REMOVED, Unit
 from pinwheel_async.sync._scope import Scope, claim
 from pinwheel_async.sync._sink import AnnouncementStore, sink_problem
+from pinwheel_async.sync._store_clock import StoreClock
 from pinwheel_async.webhooks import Context, Router
 
 _HANDLER_S = 300.0
@@ -52,8 +53,8 @@ class Mirror:
     a store that does not flush every transaction, such as `SqlSink` on SQLite: reconcile after one.
 
     The events of a burst cost few requests: one that was received before the newest reading of its product began is
-    covered by that reading, and a fresh one waits a moment for others. Several mirrors may work on one store, if the
-    clocks of their machines agree.
+    covered by that reading, and a fresh one waits a moment for others. Several mirrors may work on one store. Over
+    PostgreSQL its clock is that of all of them; where it is a file, they are on one machine.
 
     What does not belong to the copy, because a sync was told to fetch some products only, or from some day on, is left
     out.
@@ -72,7 +73,8 @@ class Mirror:
         max_removed: Largest share of what is stored of a list that one reading may remove, as for `sync`.
         on_incomplete: Called in the event loop with a list that is said to be whole, and of which objects that were
             announced are not there after two readings; again when others are missing. Must not block.
-        clock: Where time comes from.
+        clock: Where time comes from in tests; from the server of the store if None, or from this machine if there is
+            none.
 
     Raises:
         ConfigurationError: *store* is none that keeps announcements, `debounce_s` is less than 0, or `max_removed` is
@@ -100,12 +102,12 @@ class Mirror:
         if not is_share(max_removed):
             raise ConfigurationError("max_removed must be from 0 to 1, or None")
         self._max_removed = max_removed
-        clock = clock or Clock()
+        self._store_clock = StoreClock(store, clock)
+        clock = self._store_clock.clock
         self.router: Router = Router()
         self._pinwheel = pinwheel
         self._store = store
         self._on_incomplete = on_incomplete
-        self._clock = clock
         self._fetcher = Fetcher(pinwheel, store, debounce_s=debounce_s, max_removed=max_removed, clock=clock)
         self._checker = CompletenessChecker(store)
         self._last = LastEvent(store, clock)
@@ -132,6 +134,7 @@ class Mirror:
         """
         await self._store.open()
         try:
+            await self._store_clock.refresh()
             self._scope = await claim(self._store, self._pinwheel.settings, Scope())
             self._fetcher.start(self._scope)
             await self._last.load()
@@ -182,6 +185,7 @@ class Mirror:
                 for one product of one account stands in the report.
         """
         self._check_open()
+        await self._store_clock.refresh()
         self._scope = await claim(self._store, self._pinwheel.settings, Scope())  # a sync may have changed it
         self._fetcher.start(self._scope)
         if recheck_after < timedelta(0):
@@ -192,7 +196,7 @@ class Mirror:
             self._fetcher,
             self._checker,
             self._last,
-            self._clock,
+            self._store_clock,
             since=since,
             recheck_after=recheck_after,
             max_removed=self._max_removed,
@@ -221,6 +225,7 @@ class Mirror:
         self._check_open()
         if not _names_account(event):
             return
+        await self._store_clock.refresh()
         await self._fetcher.fetch_account(event.account_id)
         await self._last.record(context.received_at)
 
@@ -228,7 +233,9 @@ class Mirror:
         self._check_open()
         if not _names_account(event):
             return
-        announcement = announcement_of(event, event_id=context.event_id, received_at=context.received_at)
+        await self._store_clock.refresh()
+        received_at = self._store_clock.arrived(context.received_at)
+        announcement = announcement_of(event, event_id=context.event_id, received_at=received_at)
         is_older = self._is_older(event)
         if announcement is not None and self._scope.holds(announcement.product):
             # Of the last batch, which is the oldest, counts that the list is at its end.
@@ -241,7 +248,7 @@ class Mirror:
             window = _window(event) if context.attempt == 1 else None
             # That a switch succeeded does not say that the account has allocations to read.
             expected = not isinstance(event, DirectDepositSwitchAdded)
-            await self._fetcher.refresh(unit, since=context.received_at, window=window, expected=expected)
+            await self._fetcher.refresh(unit, since=received_at, window=window, expected=expected)
             if product in LISTS:
                 await self._check_completeness(unit)
         await self._last.record(context.received_at)

@@ -29,6 +29,7 @@ from pinwheel_async.sync._run.plan import make_plan
 from pinwheel_async.sync._run.reading import PAGE_LIMIT, Unit
 from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._sink import AnnouncementStore
+from pinwheel_async.sync._store_clock import StoreClock
 
 _KEY = "mirror:last_event"
 """Key of the moment at which the last event was received."""
@@ -139,13 +140,14 @@ async def reconcile(
     fetcher: Fetcher,
     checker: CompletenessChecker,
     last: LastEvent,
-    clock: Clock,
+    store_clock: StoreClock,
     *,
     since: datetime | None,
     recheck_after: timedelta,
     max_removed: float | None,
 ) -> Reconciliation:
     """Find and fetch what was missed; see `Mirror.reconcile`."""
+    clock = store_clock.clock
     began, at = clock.now(), since or last.unreconciled()
     since, before = None if at is None else at - _GRACE, began - recheck_after
     with background():
@@ -158,7 +160,7 @@ async def reconcile(
                 await store.announce(announcement)
             if job.account_id is not None:
                 touched[job.account_id] = None
-        changed = partial(_sync_changed, pinwheel, store, before=before, max_removed=max_removed, clock=clock)
+        changed = partial(_sync_changed, pinwheel, store, before=before, max_removed=max_removed, clock=store_clock)
         reports = [await changed(touched)] if touched else []
         everything = await changed(None)
         reports.append(everything)
@@ -198,14 +200,14 @@ async def _sync_changed(
     *,
     before: datetime,
     max_removed: float | None,
-    clock: Clock,
+    clock: StoreClock,
 ) -> SyncReport:
     """Read what changed of some accounts, or of all; what may have changed unseen if it was read before a moment."""
     plan = make_plan(
         products=None,  # those of the copy
         accounts=accounts,
         ceiling=pinwheel.settings.concurrency,
-        recheck_after=clock.now() - before,
+        recheck_after=clock.clock.now() - before,
         max_removed=max_removed,
     )
     run = Run(pinwheel, store, plan, None, clock=clock)

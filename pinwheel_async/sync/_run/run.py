@@ -45,6 +45,7 @@ from pinwheel_async.sync._run.state import FailureLog, load_refetch, save_refetc
 from pinwheel_async.sync._run.work_queue import STOP_S, Slot, WorkQueue
 from pinwheel_async.sync._scope import Scope, claim
 from pinwheel_async.sync._sink import Batch, Checkpoint, Sink, Store
+from pinwheel_async.sync._store_clock import StoreClock
 
 # These end the run: no other account would fare better. Whatever else fails ends one product of one account; so does a
 # 403, unless there is nothing else (`refusals.py`).
@@ -80,7 +81,7 @@ class Run:
         on_progress: Callable[[Progress], object] | None,
         *,
         stop: asyncio.Event | None = None,
-        clock: Clock | None = None,
+        clock: Clock | StoreClock | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -100,19 +101,16 @@ class Run:
         self._plan = plan
         self._stop = stop
         self._on_progress = on_progress is not None
-        self._clock = clock = clock or Clock()
+        self._store_clock = clock if isinstance(clock, StoreClock) else StoreClock(sink, clock)
+        self._is_store_clock_new = clock is None
+        self._clock = clock = self._store_clock.clock
         self._now, self._sleep = clock.now, clock.sleep
-        self._rule = RefreshRule(
-            recheck_before=self._now() - plan.recheck_after, spread=plan.recheck_after / 7, now=self._now
-        )
         self._refetches = self._store is not None and not plan.changed_only and not plan.retry_failed
         self._failures = FailureLog(self._store, self._now)
         self._refusals = Refusals(len(plan.products))
-        self._began = self._now()
+        self._begin()
         self._wanted: frozenset[Unit] | None = None
         """The only units to read; null for all."""
-        self._listing = Listing(self._began)
-        """The list of accounts, since it was begun or begun again."""
         self._failed: set[Unit] = set()
         """What failed in this run: after the list of accounts began again it is not tried again."""
         self._lists_again = False
@@ -127,6 +125,9 @@ class Run:
         Raises:
             Exception: The first thing that ended the run, as it was raised.
         """
+        if self._is_store_clock_new:
+            await self._store_clock.refresh()
+            self._begin()
         await self._claim()
         accounts = await self._load_state()
         error: BaseException | None = None
@@ -150,6 +151,15 @@ class Run:
         await self._save_state(error)
         if error is not None:
             raise error
+
+    def _begin(self) -> None:
+        """Note when the run begins, and what follows from that."""
+        self._began = self._now()
+        self._rule = RefreshRule(
+            recheck_before=self._began - self._plan.recheck_after, spread=self._plan.recheck_after / 7, now=self._now
+        )
+        self._listing = Listing(self._began)
+        """The list of accounts, since it was begun or begun again."""
 
     async def _stop_when_set(self, stop: asyncio.Event, workers: Sequence[asyncio.Task[None]]) -> None:
         """End the run when it is told to stop."""
@@ -379,7 +389,10 @@ class Run:
         return erased
 
     async def _checkpoints(self, ids: Sequence[str]) -> _Checkpoints:
-        return {} if self._store is None else await self._store.checkpoints(ids)
+        if self._store is None:
+            return {}
+        await self._store_clock.refresh()
+        return await self._store.checkpoints(ids)
 
     async def _write(self, accounts: tuple[Account, ...], asked_at: datetime, *, first: bool, last: bool) -> None:
         """Store accounts; those that can never be stored are found by halves, and fail."""

@@ -79,8 +79,8 @@ class Database(Protocol):
         """How many transactions at once are faster than one after the other."""
         ...
 
-    async def run(self, work: Callable[[Connection], T], limit_s: float | None) -> T:
-        """Do something in a transaction of its own.
+    async def run(self, work: Callable[[Connection], T], limit_s: float | None, *, autocommit: bool = False) -> T:
+        """Do something in a transaction of its own, or with *autocommit* each statement in one.
 
         Raises:
             SinkError: A server did not answer within some seconds; the transaction is given up then.
@@ -336,7 +336,7 @@ class _InLoop:
         self._limits: set[asyncio.Timeout] = set()
         """Of the transactions that are under way."""
 
-    async def run(self, work: Callable[[Connection], T], limit_s: float | None) -> T:
+    async def run(self, work: Callable[[Connection], T], limit_s: float | None, *, autocommit: bool = False) -> T:
         """Do something; in a task of its own, since what a driver does when it is cancelled may hang as well."""
         connections: list[Any] = []
         is_given_up = False
@@ -347,7 +347,7 @@ class _InLoop:
                 raise SinkError("", reason="nobody waits for it")
             return work(connection)
 
-        task = asyncio.create_task(self._transact(work_with), name="pinwheel-sync-transaction")
+        task = asyncio.create_task(self._transact(work_with, autocommit=autocommit), name="pinwheel-sync-transaction")
         try:
             async with time_limit(limit_s) as limit:
                 self._limits.add(limit)
@@ -363,7 +363,11 @@ class _InLoop:
                 await _give_up(task, connections)
         return task.result()
 
-    async def _transact(self, work: Callable[[Connection], T]) -> T:
+    async def _transact(self, work: Callable[[Connection], T], *, autocommit: bool) -> T:
+        if autocommit:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                return await connection.run_sync(work)
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
@@ -435,7 +439,13 @@ class _InThread:
         self.parallel = 1  # SQLite lets one transaction write at a time
         _tune(self._engine, url)
 
-    async def run(self, work: Callable[[Connection], T], limit_s: float | None) -> T:  # noqa: ARG002  # it has no server
+    async def run(
+        self,
+        work: Callable[[Connection], T],
+        limit_s: float | None,  # noqa: ARG002  # it has no server
+        *,
+        autocommit: bool = False,  # noqa: ARG002  # nobody asks for it
+    ) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
 
     def hurry(self, limit_s: float) -> None:

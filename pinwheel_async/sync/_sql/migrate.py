@@ -7,9 +7,17 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 from sqlalchemy import Column, Connection, Index, Table, bindparam, delete, insert, inspect, select, text, update
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateSchema, CreateTable, SetColumnComment, SetTableComment
+from sqlalchemy.schema import (
+    CreateColumn,
+    CreateIndex,
+    CreateSchema,
+    CreateTable,
+    DropIndex,
+    SetColumnComment,
+    SetTableComment,
+)
 
 from pinwheel_async.errors import ConfigurationError, SinkError
 from pinwheel_async.sync._sql.database import limit_wait, lock
@@ -72,14 +80,16 @@ class Found:
     """The oldest version of this code that may use the tables; null if they do not say."""
 
     def is_readable(self, version: int = SCHEMA_VERSION) -> bool:
-        """Whether all tables are there as they have to be, or as newer code has left them for this one."""
-        return (
-            self.version is not None and self.version >= version and not (self.tables or self.columns or self.indexes)
-        )
+        """Whether all tables are there as they have to be, or as newer code has left them; an index may be missing."""
+        return self.version is not None and self.version >= version and not (self.tables or self.columns)
+
+    def is_prepared(self, version: int = SCHEMA_VERSION) -> bool:
+        """Whether there is nothing to be done but to build indexes."""
+        return self.is_readable(version) and not self.views
 
     def is_current(self, version: int = SCHEMA_VERSION) -> bool:
         """Whether there is nothing to be done."""
-        return self.is_readable(version) and not self.views
+        return self.is_prepared(version) and not self.indexes
 
 
 def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
@@ -143,13 +153,20 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     )
 
 
-def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Mapping[int, Step] = STEPS) -> None:
-    """Make the tables, bring them up to date, or leave them alone if they are: all or nothing, and one at a time.
+def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Mapping[int, Step] = STEPS) -> bool:
+    """Make the tables, bring them up to date, or leave them alone if they are: one process at a time.
+
+    On PostgreSQL a transaction changes one of the tables that are there, and leaves the others to the next one: it
+    would hold the lock of one while it waits for that of another, and so would everybody behind it. Indexes of tables
+    that are there are left to `build_index`.
 
     Args:
         connection: At the beginning of a transaction.
         version: The version that the tables have to have.
         steps: How to get there from earlier ones.
+
+    Returns:
+        Whether something is left for the next transaction.
 
     Raises:
         ConfigurationError: There are tables of our names that this library did not make; nothing was changed.
@@ -158,13 +175,15 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     limit_wait(connection)
     lock(connection)
     found = find(connection, version=version)
-    if found.is_current(version):
-        return  # another process was first
+    is_on_postgres = connection.dialect.name == "postgresql"
+    if found.is_prepared(version) if is_on_postgres else found.is_current(version):
+        return False  # another process was first
+    is_left = False
     if found.version is not None and found.version < version:
-        drop_views(connection, found.present_views)  # or tables under them could not be changed
-        for number in range(found.version + 1, version + 1):
-            steps[number](connection)
+        _take_steps(connection, found, range(found.version + 1, version + 1), steps)
         found = find(connection, version=version)
+    elif is_on_postgres:
+        found, is_left = _one_table(found)
     tables = tables_of(connection)
     if tables.schema is not None and not inspect(connection).has_schema(tables.schema):
         connection.execute(CreateSchema(tables.schema))
@@ -176,7 +195,8 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
         _add_column(connection, table, name)
     _fill(connection, [table.c[name] for table, name in found.columns if "member" in table.c[name].info])
     _read_again(connection, found)
-    for index in (*found.indexes, *(index for table in found.tables for index in table.indexes)):
+    of_new_tables = [index for table in found.tables for index in table.indexes]
+    for index in of_new_tables if is_on_postgres else (*found.indexes, *of_new_tables):
         connection.execute(CreateIndex(index))
     make_views(connection, found.views, found.present_views)
     values = tables[VALUES]
@@ -187,6 +207,50 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     number, oldest = max(version, found.version or 0), max(OLDEST, found.oldest or 0)
     note = insert(tables[VERSION]).values(version=number, oldest=oldest, made=_made(tables, found.made))
     connection.execute(note)
+    return is_left
+
+
+def _take_steps(connection: Connection, found: Found, numbers: range, steps: Mapping[int, Step]) -> None:
+    drop_views(connection, found.present_views)  # or tables under them could not be changed
+    for number in numbers:
+        steps[number](connection)
+
+
+def _one_table(found: Found) -> tuple[Found, bool]:
+    """Return what one transaction does of what is to be done, and whether there is more."""
+    if found.columns:
+        first = found.columns[0][0]
+        columns = tuple([(table, name) for table, name in found.columns if table is first])
+        return evolve(found, tables=(), columns=columns, views=()), True
+    return found, False
+
+
+def drop_half_built(connection: Connection, index: Index) -> None:
+    """Drop an index that was left half built, if it is there; one that is being built is waited for."""
+    limit_wait(connection)
+    preparer = connection.dialect.identifier_preparer
+    assert index.table is not None  # noqa: S101  # each of ours is of one
+    # Whoever builds it has this lock, and no other sign tells an index that is being built from one that never will be.
+    connection.exec_driver_sql(f"LOCK TABLE {preparer.format_table(index.table)} IN SHARE UPDATE EXCLUSIVE MODE")
+    if index.name in _half_built(connection):
+        connection.execute(DropIndex(index))
+
+
+def build_index(connection: Connection, index: Index) -> None:
+    """Build an index of a table of PostgreSQL beside whoever writes, outside a transaction."""
+    definition = str(CreateIndex(index, if_not_exists=True).compile(dialect=connection.dialect))
+    connection.exec_driver_sql(definition.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
+
+
+def _half_built(connection: Connection) -> frozenset[str]:
+    """Return the names of indexes that cannot be used, as whoever built them was killed, or builds still."""
+    if connection.dialect.name == "sqlite":
+        return frozenset()
+    query = """
+        SELECT relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE NOT indisvalid AND CASE WHEN :schema <> '' THEN nspname = :schema ELSE pg_table_is_visible(c.oid) END
+    """
+    return frozenset(connection.scalars(text(query), {"schema": tables_of(connection).schema or ""}))
 
 
 def _comment(connection: Connection, table: Table) -> None:
@@ -248,7 +312,7 @@ def _columns(connection: Connection, tables: list[Table]) -> Mapping[str, frozen
 def _indexes(connection: Connection, tables: list[Table]) -> frozenset[str | None]:
     schema = tables_of(connection).schema
     found = inspect(connection).get_multi_indexes(schema, filter_names=[table.name for table in tables])
-    return frozenset([index["name"] for indexes in found.values() for index in indexes])
+    return frozenset([index["name"] for indexes in found.values() for index in indexes]) - _half_built(connection)
 
 
 def _add_column(connection: Connection, table: Table, name: str) -> None:

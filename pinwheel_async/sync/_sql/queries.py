@@ -60,7 +60,7 @@ from pinwheel_async.sync._sql.tables import (
     VALUES,
     tables_of,
 )
-from pinwheel_async.sync._sql.types import reader
+from pinwheel_async.sync._sql.types import Moment, reader
 
 _AT_ONCE = 500
 """Ids or keys of a query: each is a parameter, of which SQLite before 3.32 takes 999, and asyncpg 32,767."""
@@ -84,6 +84,14 @@ def checkpoints(connection: Connection, account_ids: Sequence[str]) -> dict[tupl
                 if values[at] is not None:
                     values[at] = make(values[at])
             found[account_id, product] = Checkpoint(**dict(zip(_CHECKPOINT, values, strict=True)))
+    return found
+
+
+def time_of(connection: Connection) -> datetime:
+    """Return the time of the database: of its server, or of this machine where it has none."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    found: datetime = connection.execute(select(func.clock_timestamp(type_=Moment()))).scalar_one()
     return found
 
 
@@ -146,7 +154,7 @@ def miss_accounts(
         note_gone: Called with accounts before they are marked.
     """
     lock(connection, {("accounts", "")})  # pages of accounts that are being written come before
-    tables, now = tables_of(connection), datetime.now(UTC)
+    tables, now = tables_of(connection), time_of(connection)
     accounts, checkpoints = tables.stored["accounts"].table, tables[CHECKPOINTS]
     asked = checkpoints.c
     of_accounts = asked.product == "accounts"
@@ -322,13 +330,13 @@ def announcement_of(row: Mapping[Any, Any]) -> Announcement:
     return Announcement(**fields)
 
 
-def set_history(connection: Connection, now: datetime, *, kept: bool) -> None:
+def set_history(connection: Connection, *, kept: bool) -> None:
     """Note since when a history is kept, or drop it: one with a gap would say what is not true."""
     if kept == (load(connection, HISTORY_SINCE) is not None):
         return
     lock(connection)
     if kept:
-        save(connection, HISTORY_SINCE, now.isoformat().encode())
+        save(connection, HISTORY_SINCE, time_of(connection).isoformat().encode())
     else:
         save(connection, HISTORY_SINCE, None)
         connection.execute(delete(tables_of(connection)[CHANGES]))
@@ -355,11 +363,11 @@ def erased_among(connection: Connection, account_ids: Sequence[str]) -> frozense
     return frozenset([ids[number] for number in found])
 
 
-def remember_erasure(connection: Connection, account_id: str, now: datetime) -> None:
+def remember_erasure(connection: Connection, account_id: str) -> None:
     """Note that an account is erased, so that nothing of it is stored again."""
     lock(connection)  # everything: pages that are being written come before, and are removed with the rest
     into = _insert(connection, tables_of(connection)[ERASURES])
-    into = into.values(hash=erasure_hash(erasure_key(connection), account_id), erased_at=now)
+    into = into.values(hash=erasure_hash(erasure_key(connection), account_id), erased_at=time_of(connection))
     connection.execute(into.on_conflict_do_nothing())
 
 
@@ -377,10 +385,10 @@ def overwrite_removed(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
 
-def purge(connection: Connection, account_id: str, now: datetime) -> dict[str, int]:
+def purge(connection: Connection, account_id: str) -> dict[str, int]:
     """Remove every row of an account, and note that it is erased; return how many there were, by table."""
     overwrite_removed(connection)
-    remember_erasure(connection, account_id, now)
+    remember_erasure(connection, account_id)
     removed = {
         name: connection.execute(delete(table).where(mine)).rowcount
         for name, table, mine in _rows_of(connection, account_id)

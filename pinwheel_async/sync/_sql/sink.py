@@ -6,9 +6,9 @@ and each question takes one method that opens a transaction and leaves the rest 
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from copy import copy
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from time import monotonic
 from typing import TypeAlias, TypeVar
@@ -47,7 +47,7 @@ from pinwheel_async.sync._sql.database import (
     tables_at,
 )
 from pinwheel_async.sync._sql.group_writer import GroupWriter
-from pinwheel_async.sync._sql.migrate import Found, find, prepare
+from pinwheel_async.sync._sql.migrate import Found, build_index, drop_half_built, find, prepare
 from pinwheel_async.sync._sql.refusals import Meaning, explain, meaning_of
 from pinwheel_async.sync._sql.rows import PageRows
 from pinwheel_async.sync._sql.writer import Writer
@@ -229,7 +229,7 @@ class SqlSink:
             await database.set_up()
             if found.is_current():
                 return False
-            await self._migrate(self._patience_s)
+            await self._migrate(self._patience_s, builds=True)
         finally:
             await self._disconnect()
         return True
@@ -249,7 +249,7 @@ class SqlSink:
             found = await self._run(_UNUSABLE, find, waits=["locked"])
             await database.set_up()
             if self._migrates and not found.is_current():  # only then is there a lock to wait for
-                await self._migrate(_OPEN_S)
+                await self._migrate(_OPEN_S, builds=False)
             elif not self._migrates:
                 self._require(found)
             scope = await self._claim(self._wanted)
@@ -257,10 +257,8 @@ class SqlSink:
                 scope = await self._claim(
                     Scope(keep_deleted=bool(scope.keep_deleted), raw=bool(scope.raw), history=bool(scope.history))
                 )
-            history, now = bool(scope.history), datetime.now(UTC)
-            await self._run(
-                _UNUSABLE, lambda connection: queries.set_history(connection, now, kept=history), limited=False
-            )
+            history = bool(scope.history)
+            await self._run(_UNUSABLE, lambda connection: queries.set_history(connection, kept=history), limited=False)
             erasure_key = await self._run(_UNUSABLE, queries.erasure_key)
         except BaseException:
             await self._disconnect()
@@ -394,6 +392,12 @@ class SqlSink:
         """Return the ids of the objects that are stored of a product of an account, deleted ones left out."""
         return await self._read(lambda connection: queries.held(connection, account_id, product))
 
+    async def server_now(self) -> datetime | None:
+        """Return the time of PostgreSQL, the same for all processes; None for a file, which has no clock of its own."""
+        if not self._is_on_postgres:
+            return None
+        return await self._read(queries.time_of)
+
     async def accounts_of(self, end_user_id: str) -> Sequence[str]:
         """Return the ids of the accounts that are, or ever were, of an end user, as far as accounts are stored."""
         return await self._read(lambda connection: queries.accounts_of(connection, end_user_id))
@@ -405,8 +409,7 @@ class SqlSink:
     async def remember_erasure(self, account_id: str) -> None:
         """Note that an account is erased: from now on nothing of it is stored, by any process."""
         problem = "the database did not note an erasure"
-        now = datetime.now(UTC)
-        await self._run(problem, lambda connection: queries.remember_erasure(connection, account_id, now))
+        await self._run(problem, lambda connection: queries.remember_erasure(connection, account_id))
 
     async def lift_erasure(self, account_id: str) -> bool:
         """Forget that an account was erased: the next sync fetches it again. Return whether it was."""
@@ -422,8 +425,7 @@ class SqlSink:
             Rows that were removed, for every table that holds something of accounts.
         """
         problem = "the database did not remove an account"
-        now = datetime.now(UTC)
-        return await self._run(problem, lambda connection: queries.purge(connection, account_id, now), limited=False)
+        return await self._run(problem, lambda connection: queries.purge(connection, account_id), limited=False)
 
     async def remains(self, account_id: str) -> Mapping[str, int]:
         """Count the rows of an account, for every table that holds something of accounts."""
@@ -455,17 +457,37 @@ class SqlSink:
             lack = "there are no tables" if found.version is None else "its tables are of an earlier version"
             raise SinkError(_UNUSABLE, reason=f"{lack}: run pinwheel-async migrate", place=place_name(self._place))
 
-    async def _migrate(self, patience_s: float) -> None:
+    async def _migrate(self, patience_s: float, *, builds: bool) -> None:
+        """Make the tables, or bring them up to date.
+
+        Args:
+            patience_s: Seconds to try again behind what others have locked.
+            builds: Whether to wait for an index that another process builds.
+        """
         until = monotonic() + patience_s
+        is_left = True
+        while is_left:
+            is_left = await self._change_tables(partial(self._run, _UNUSABLE, prepare, waits=(), limited=False), until)
+        for index in (await self._run(_UNUSABLE, find)).indexes:
+            drop = partial(drop_half_built, index=index)
+            try:
+                await self._change_tables(partial(self._run, _UNUSABLE, drop, waits=(), limited=False), until)
+            except SinkError as error:
+                if builds or not _is_contended(error):
+                    raise
+                continue
+            build = partial(build_index, index=index)
+            await self._run(_UNUSABLE, build, waits=(), limited=False, autocommit=True)
+
+    async def _change_tables(self, change: Callable[[], Awaitable[T]], until: float) -> T:
+        """Change tables, and try again while others have them locked."""
         while True:
             try:
-                await self._run(_UNUSABLE, prepare, waits=(), limited=False)
+                return await change()
             except SinkError as error:
-                if monotonic() >= until or not error.reason.startswith("LockNotAvailableError"):
+                if monotonic() >= until or not _is_contended(error):
                     raise
-                await asyncio.sleep(_FIRST_PAUSE_S)  # others that wait for the tables come first
-            else:
-                return
+            await asyncio.sleep(_FIRST_PAUSE_S)  # others that wait for the tables come first
 
     def _connect(self) -> Database:
         if self._database is not None:
@@ -603,6 +625,7 @@ class SqlSink:
         waits: Collection[Meaning] = _WAITS,
         refusal: type[SinkError] = SinkError,
         limited: bool = True,
+        autocommit: bool = False,
     ) -> T:
         """Do something in a transaction; while somebody holds a lock, or the database is away, try it again.
 
@@ -612,6 +635,7 @@ class SqlSink:
             waits: For what to wait.
             refusal: What to raise if the database refuses a value.
             limited: Whether a server that takes longer than the patience is given up; not for work that may take long.
+            autocommit: Whether there is no transaction, as some statements of PostgreSQL want it.
 
         Raises:
             SinkError: It did not work; without the values that the driver's errors hold.
@@ -621,7 +645,8 @@ class SqlSink:
         until, pause_s = monotonic() + self._patience_s, _FIRST_PAUSE_S
         while True:
             try:
-                return await self._database.run(work, self._limit_s(until) if limited else None)
+                limit_s = self._limit_s(until) if limited else None
+                return await self._database.run(work, limit_s, autocommit=autocommit)
             except ConfigurationError:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever a driver raises, nothing of it may get out
@@ -652,6 +677,11 @@ class _RefusedError(SinkError):
 
 class _RollBackError(Exception):
     """What was tried is not to be kept."""
+
+
+def _is_contended(error: SinkError) -> bool:
+    """Whether others have locked what was to be changed."""
+    return error.reason.startswith(("LockNotAvailableError", "DeadlockDetectedError"))
 
 
 def _kept(page: PageRows, scope: Scope) -> PageRows:

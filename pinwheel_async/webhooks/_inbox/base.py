@@ -76,6 +76,10 @@ ONLY = "only"
 """Key of the names of the only handlers that run, in the progress of a delivery; those of handlers have a dot."""
 
 
+UNREADABLE = "unreadable"
+"""Key of how often a delivery could not be decoded, in its progress."""
+
+
 def only_handlers(names: Collection[str]) -> bytes:
     """Return the progress of a delivery that only these handlers are to handle.
 

@@ -1,6 +1,12 @@
-"""Encryption of what an inbox stores: AES-GCM, bound to a context, so that nothing can be put in another's place."""
+"""Encryption of what an inbox stores, and keyed hashes that stand for ids.
 
+AES-GCM, bound to a context, so that nothing can be put in another's place.
+"""
+
+import hmac
 import os
+import re
+import secrets
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -91,3 +97,44 @@ def wrong_key() -> InboxError:
 def replaced_key() -> InboxError:
     """Return the error of an inbox whose key is out of use."""
     return InboxError("the key of the inbox was replaced: open it with the new one", reason="WrongKey")
+
+
+ID_KEY_CONTEXT = "\0id key"
+"""What the key of the hashes is bound to; bodies are bound to ids of events, which hardly begin like this."""
+
+_HASH_BYTES = 16
+"""Of each hash: two of a billion ids have the same one with a probability of one in 10^21."""
+
+_HASHED = re.compile(r"hmac:[0-9a-f]{32}", re.ASCII)
+
+
+def new_id_key() -> bytes:
+    """Return a key for the hashes of a new inbox: so the same account has another hash in another inbox."""
+    return secrets.token_bytes(32)
+
+
+class IdHashes(Unpicklable):
+    """Hashes of ids; without a key each id stands for itself."""
+
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key
+
+    @property
+    def are_used(self) -> bool:
+        """Whether there are hashes in the place of ids."""
+        return self._key is not None
+
+    def stored(self, ordering_key: str) -> str:
+        """Return what stands for an ordering key; a hash, as it is shown, stands for itself."""
+        return ordering_key if _HASHED.fullmatch(ordering_key) else self._hash("ordering key", ordering_key)
+
+    def stored_name(self, name: str) -> str:
+        """Return what stands for the name of a saved value."""
+        return self._hash("saved", name)
+
+    def _hash(self, purpose: str, text: str) -> str:
+        if self._key is None:
+            return text
+        # The purpose, so that the name of a value cannot be told to belong to the deliveries of the same account.
+        digest = hmac.digest(self._key, f"{purpose}\0{text}".encode("utf-8", "surrogatepass"), "sha256")
+        return f"hmac:{digest[:_HASH_BYTES].hex()}"

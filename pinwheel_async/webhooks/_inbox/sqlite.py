@@ -440,7 +440,7 @@ class SqliteInbox:
         key = chosen.ordering_key
         if key is None or not self._options.ciphers:
             return chosen
-        stored = await self._group.submit(lambda store: store.keys.stored(key), flush=False)
+        stored = await self._group.submit(lambda store: store.keys.hashes.stored(key), flush=False)
         return evolve(chosen, ordering_key=stored)
 
     async def _change(self, change: admin.Change, chosen: DeliveryFilter) -> int:

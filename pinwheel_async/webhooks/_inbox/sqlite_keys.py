@@ -4,27 +4,25 @@ The file knows its keys by number, each by an empty text that it encrypted, and 
 did it. So several may be in use while one takes the place of another.
 """
 
-import hmac
-import re
-import secrets
 import sqlite3
 from collections.abc import Sequence
 
 from pinwheel_async._privacy import Unpicklable
 from pinwheel_async.errors import InboxError
-from pinwheel_async.webhooks._inbox.encryption import BodyCipher, no_key, replaced_key, wrong_key
+from pinwheel_async.webhooks._inbox.encryption import (
+    ID_KEY_CONTEXT,
+    BodyCipher,
+    IdHashes,
+    new_id_key,
+    no_key,
+    replaced_key,
+    wrong_key,
+)
 
 IN_CLEAR = 0
 """The number that stands for no key."""
 
 _PROOF = ""
-_ID_KEY = "\0id key"
-"""What the key of the hashes is bound to; bodies are bound to ids of events, which hardly begin like this."""
-
-_HASH_BYTES = 16
-"""Of each hash: two of a billion ids have the same one with a probability of one in 10^21."""
-
-_HASHED = re.compile(r"hmac:[0-9a-f]{32}", re.ASCII)
 
 
 class FileKeys(Unpicklable):
@@ -33,6 +31,7 @@ class FileKeys(Unpicklable):
     Attributes:
         number: The number of the key that encrypts.
         are_introduced: Whether the file knows them.
+        hashes: What stands for ids in the file.
     """
 
     def __init__(self, ciphers: Sequence[BodyCipher]) -> None:
@@ -41,6 +40,7 @@ class FileKeys(Unpicklable):
         self._ciphers = tuple(ciphers)
         self._by_number: dict[int, BodyCipher] = {}
         self._id_key: bytes | None = None
+        self.hashes = IdHashes()
         self.are_introduced: bool = False
 
     def introduce(self, connection: sqlite3.Connection, *, hash_ids: bool) -> None:
@@ -58,7 +58,7 @@ class FileKeys(Unpicklable):
         if hash_ids and self._id_key is None:
             if connection.execute("SELECT 1 FROM delivery UNION ALL SELECT 1 FROM saved LIMIT 1").fetchone():
                 raise InboxError("the inbox holds ids in the clear: begin a new file to hash them", reason="IdsInClear")
-            encrypted = self.encrypt(secrets.token_bytes(32), _ID_KEY)
+            encrypted = self.encrypt(new_id_key(), ID_KEY_CONTEXT)
             connection.execute("INSERT INTO id_key VALUES (?, ?)", encrypted)
             self._read(connection)
         self.are_introduced = True
@@ -110,24 +110,9 @@ class FileKeys(Unpicklable):
         if number != IN_CLEAR and number not in self._by_number:
             raise wrong_key() if self._ciphers else no_key()
 
-    @property
-    def hashes_ids(self) -> bool:
-        """Whether the file holds hashes in the place of ids."""
-        return self._id_key is not None
-
-    def stored(self, ordering_key: str) -> str:
-        """Return what stands for an ordering key in the file; a hash, as it is shown, stands for itself."""
-        if _HASHED.fullmatch(ordering_key):
-            return ordering_key
-        return self._hash("ordering key", ordering_key)
-
-    def stored_name(self, name: str) -> str:
-        """Return what stands for the name of a saved value in the file."""
-        return self._hash("saved", name)
-
     def encrypted_id_key(self) -> tuple[int, bytes] | None:
         """Return the key of the hashes, encrypted with the key that encrypts now; None if there are no hashes."""
-        return None if self._id_key is None else self.encrypt(self._id_key, _ID_KEY)
+        return None if self._id_key is None else self.encrypt(self._id_key, ID_KEY_CONTEXT)
 
     def _read(self, connection: sqlite3.Connection) -> None:
         self._by_number = {}
@@ -139,16 +124,10 @@ class FileKeys(Unpicklable):
                 if cipher is self._ciphers[0]:
                     self.number = number
         row = connection.execute("SELECT key_number, content FROM id_key").fetchone()
-        self._id_key = None if row is None else self.decrypt(row[0], row[1], _ID_KEY)
+        self._id_key = None if row is None else self.decrypt(row[0], row[1], ID_KEY_CONTEXT)
         if row is not None and self._id_key is None:
             raise InboxError("the key of the ids in the inbox is damaged", reason="Damaged")
-
-    def _hash(self, purpose: str, text: str) -> str:
-        if self._id_key is None:
-            return text
-        # The purpose, so that the name of a value cannot be told to belong to the deliveries of the same account.
-        digest = hmac.digest(self._id_key, f"{purpose}\0{text}".encode("utf-8", "surrogatepass"), "sha256")
-        return f"hmac:{digest[:_HASH_BYTES].hex()}"
+        self.hashes = IdHashes(self._id_key)
 
     def _cipher_of(self, proof: bytes) -> BodyCipher | None:
         return next((cipher for cipher in self._ciphers if cipher.decrypt(proof, _PROOF) is not None), None)

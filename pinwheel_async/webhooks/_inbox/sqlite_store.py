@@ -490,7 +490,7 @@ class DeliveryStore:
 
     def load(self, key: str) -> bytes | None:
         """See `Inbox.load`."""
-        name = self.keys.stored_name(key)
+        name = self.keys.hashes.stored_name(key)
         row = self._first_row("SELECT key_number, value FROM saved WHERE name = ?", name)
         # What is damaged is gone: whoever saved it has to do without, as if it had never been there.
         return None if row is None else self.keys.decrypt(row[0], row[1], saved_context(name))
@@ -504,7 +504,7 @@ class DeliveryStore:
 
     def save(self, key: str, value: bytes | None) -> None:
         """See `Inbox.save`."""
-        name = self.keys.stored_name(key)
+        name = self.keys.hashes.stored_name(key)
         if value is None:
             self.connection.execute("DELETE FROM saved WHERE name = ?", (name,))
         else:
@@ -532,8 +532,8 @@ class DeliveryStore:
         bodies: list[tuple[Any, ...]] = []
         for seq, delivery in enumerate(deliveries, first):
             stored = delivery
-            if self.keys.hashes_ids:
-                stored = evolve(delivery, ordering_key=self.keys.stored(delivery.ordering_key))
+            if self.keys.hashes.are_used:
+                stored = evolve(delivery, ordering_key=self.keys.hashes.stored(delivery.ordering_key))
             self.new_ids[delivery.event_id] = seq
             rows.append((seq, delivery.received_at.timestamp(), *_COLUMNS(stored)))
             bodies.append((seq, *self.keys.encrypt(delivery.body, delivery.event_id)))
@@ -557,8 +557,8 @@ class DeliveryStore:
         ends_at = taker.lease_end()
         self.connection.execute(sql.ADVANCE_FENCE, (len(deliveries),))
         token: int = self._first_row(sql.LAST_FENCE)[0] - len(deliveries)
-        if self.keys.hashes_ids:
-            deliveries = [evolve(item, ordering_key=self.keys.stored(item.ordering_key)) for item in deliveries]
+        if self.keys.hashes.are_used:
+            deliveries = [evolve(item, ordering_key=self.keys.hashes.stored(item.ordering_key)) for item in deliveries]
         taken = self._taken({delivery.ordering_key for delivery in deliveries})
         rows: list[tuple[Any, ...]] = []
         bodies: list[tuple[Any, ...]] = []

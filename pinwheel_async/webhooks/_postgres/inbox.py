@@ -59,6 +59,9 @@ POLL_S = 1.0
 _MIGRATION_S = 60.0
 """Seconds for which a migration is tried again, behind transactions that have locked what it changes."""
 
+_CONTENTION: tuple[Any, ...] = (driver.LockNotAvailableError, driver.DeadlockDetectedError)
+"""Errors of a migration that may pass: others have locked what it changes."""
+
 TIDY_EVERY_S = 1.0
 """Seconds from one search for old rows to the next, while there are few."""
 
@@ -73,6 +76,10 @@ class PostgresInbox:
 
     A failover to a standby that is not synchronous loses what was acknowledged last.
     """
+
+    spans_versions: bool = True
+    """Whether workers of several versions of the library may be at work, as while a deploy rolls: what one of them
+    cannot decode is left to the others for a while."""
 
     @without_locals
     def __init__(
@@ -90,6 +97,7 @@ class PostgresInbox:
         max_waiting: int | None = 100_000,
         key: bytes | None = None,
         old_keys: Sequence[bytes] = (),
+        hash_ids: bool = False,
         timeout_s: float = 9.0,
         clock: Clock | None = None,
     ) -> None:
@@ -115,14 +123,17 @@ class PostgresInbox:
             key: 32 bytes that encrypt bodies and saved values; needs the extra `crypto`. What was dropped stays in the
                 files of the database until VACUUM, and in archives, replicas and backups as long as these are kept.
             old_keys: Keys with which something may be encrypted still; nothing new is encrypted with them.
+            hash_ids: Whether a keyed hash takes the place of ordering keys, which are ids of accounts and end users,
+                and of the names of saved values. That has to be said when the tables are new, and holds for them from
+                then on, whoever opens them. Claims and entries show the hash, and a filter takes either.
             timeout_s: Seconds after which everything but what goes in portions gives up on a database that hangs: less
                 than the 15 that the sender of a delivery waits.
             clock: Where time comes from in tests; from the database, if None.
 
         Raises:
             ConfigurationError: A limit is negative, the name is empty, the URL is none of PostgreSQL, a key has not 32
-                bytes, or old keys go without one; or what only looks, or is no receiver, says how long to keep
-                something.
+                bytes, or old keys or hashes go without one; or what only looks, or is no receiver, says how long to
+                keep something.
             ModuleNotFoundError: There is a key, and the extra is not installed.
         """
         terms = [seconds for seconds in (keep_bodies_s, remember_s) if seconds is not None]
@@ -135,6 +146,8 @@ class PostgresInbox:
             raise ConfigurationError(
                 "only a receiver says keep_bodies_s and remember_s; others go by what the tables say"
             )
+        if key is None and hash_ids:
+            raise ConfigurationError("old_keys and hash_ids go with a key")
         address, arguments, is_pooled = connect_arguments(url)
         pooled = pooled or is_pooled
         if schema is not None and (not schema or "\0" in schema):
@@ -151,6 +164,7 @@ class PostgresInbox:
             remember_s=remember_s,
             max_waiting=max_waiting,
             ciphers=read_keys(key, old_keys),
+            hash_ids=hash_ids,
             clock=clock,
         )
         self._listen_url = None if listen is None else connect_arguments(listen)[0]
@@ -192,27 +206,31 @@ class PostgresInbox:
         Raises:
             InboxError: The database cannot be reached, or refuses; or the tables are for newer versions only.
         """
-        store = Store(self._options)
         until = self._clock.monotonic() + _MIGRATION_S
-        try:
-            connection = await store.connect(plain=True)
+        while True:
             try:
-                if await is_current(connection, self._options.schema):
-                    await check_version(connection, self._options.schema)
+                return await self._migrate()
+            except _CONTENTION as error:
+                if self._clock.monotonic() >= until:
+                    raise inbox_error(error) from None
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
+                raise inbox_error(error) from None
+            await self._clock.sleep(MIGRATION_WAIT_S)
+
+    async def _migrate(self) -> bool:
+        """Bring the tables up to date once; return whether there was anything to do."""
+        schema = self._options.schema
+        async with time_limit(self._step_s):
+            connection = await Store(self._options).connect(plain=True)
+        try:
+            async with time_limit(self._step_s):
+                if await is_current(connection, schema):
+                    await check_version(connection, schema)
                     return False
-                while True:
-                    try:
-                        await migrate(connection, self._options.schema)
-                    except driver.LockNotAvailableError:
-                        if self._clock.monotonic() >= until:
-                            raise
-                        await self._clock.sleep(MIGRATION_WAIT_S)
-                    else:
-                        return True
-            finally:
-                await end(connection)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
-            raise inbox_error(error) from None
+            await migrate(connection, schema)  # as long as it takes, as there may be an index to build
+        finally:
+            await end(connection)
+        return True
 
     async def open(self) -> None:
         """Connect, a receiver making the tables if there are none; do nothing if it is open.
@@ -223,6 +241,11 @@ class PostgresInbox:
         """
         if self._putting is not None and self._putting.is_open:
             return
+        if self._options.consumer is not None and self._options.migrate:
+            try:
+                await self._migrate()
+            except Exception as error:  # noqa: BLE001  # as above
+                raise inbox_error(error) from None
         store = self._store = Store(self._options)
         putting = Line("inbox", store.connect, timeout_s=self._step_s)
         working = Line("inbox work", partial(store.connect, flushes=False), timeout_s=self._step_s)
@@ -347,7 +370,7 @@ class PostgresInbox:
 
     async def preview(self, filter: DeliveryFilter) -> Preview:
         """Say what a filter selects, in numbers."""
-        return await self._read(lambda connection: admin.preview(connection, self._options.schema, filter))
+        return await self._read(lambda connection: admin.preview(connection, self._options.schema, self._meant(filter)))
 
     async def revive(self, filter: DeliveryFilter | None = None) -> int:
         """Let those that are meant and dead (all, if None) wait again, attempts counted from 0; return how many.
@@ -417,7 +440,7 @@ class PostgresInbox:
 
     async def entries(self, filter: DeliveryFilter | None = None, *, limit: int = 100) -> Sequence[Entry]:
         """List what a filter selects (all, if None), newest first."""
-        chosen = filter or DeliveryFilter()
+        chosen = self._meant(filter or DeliveryFilter())
         return await self._read(lambda connection: admin.entries(connection, self._options.schema, chosen, limit))
 
     async def rotate_key(self) -> KeyRotation:
@@ -517,7 +540,7 @@ class PostgresInbox:
 
     async def _change(self, change: admin.Change, chosen: DeliveryFilter, progress: bytes | None = None) -> int:
         line = self._writing
-
+        chosen = self._meant(chosen)
         changed, after, may_begin = 0, -1, False
         last: int | None = None
 
@@ -539,6 +562,12 @@ class PostgresInbox:
         if may_begin:  # something that is in the memory of a worker, behind what it has claimed
             await asyncio.sleep(BEGIN_WITHIN_S)
         return changed
+
+    def _meant(self, filter: DeliveryFilter) -> DeliveryFilter:
+        """Return a filter for what stands in the tables in the place of ids."""
+        if filter.ordering_key is None:
+            return filter
+        return evolve(filter, ordering_key=self._store.keys.hashes.stored(filter.ordering_key))
 
     def _line(self, line: Line | None) -> Line:
         if line is None or not line.is_open:

@@ -8,10 +8,14 @@ when it is done.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from hashlib import blake2b
 from types import MappingProxyType
+from typing import TypeAlias
+
+from attrs import frozen
 
 from pinwheel_async._postgres.driver import Connection
 from pinwheel_async.errors import InboxError
@@ -24,9 +28,27 @@ OLDEST = 1
 can overlook, so processes of both run side by side while a deploy rolls; what takes something away comes a release
 later, and raises this."""
 
-STEPS: Mapping[int, str] = MappingProxyType({})
+
+@frozen
+class NewIndex:
+    """An index that a step adds: built beside whoever writes, however long that takes, and none of them waits."""
+
+    name: str
+    table: str
+    definition: str
+    """What follows the name of the table, such as `(at) WHERE state = 'd'`."""
+
+
+Step: TypeAlias = Sequence[str | NewIndex]
+
+STEPS: Mapping[int, Step] = MappingProxyType({})
 """For each version but the first one, what turns the tables of the version before into its own. It only adds what code
-of the version before can overlook; what takes something away comes a release later, and raises `OLDEST`."""
+of the version before can overlook; what takes something away comes a release later, and raises `OLDEST`.
+
+Each statement is a transaction of its own, and so never holds the lock of one table while it waits for that of another:
+then whoever stores would wait for both, or each for the other for ever. A migration that was killed is begun again, so
+every statement does nothing the second time (`IF NOT EXISTS`), and is over in some milliseconds, whatever is stored.
+"""
 
 SEQS_PER_GROUP = 1024
 """Numbers that are taken from the sequence at once, more than deliveries are stored by one statement: taking one for
@@ -111,10 +133,11 @@ MIGRATION_WAIT_S = 2
 @lru_cache(maxsize=256)
 def qualified(statement: str, schema: str | None) -> str:
     """Return a statement with the schema before the names of our tables and sequences."""
-    if schema is None:
-        return statement
-    quoted = schema.replace('"', '""')
-    return _NAME.sub(lambda match: f'"{quoted}".{match[0]}', statement)
+    return _NAME.sub(lambda match: _in_schema(match[0], schema), statement)
+
+
+def _in_schema(name: str, schema: str | None) -> str:
+    return name if schema is None else '"{}".{}'.format(schema.replace('"', '""'), name)
 
 
 def queue_of(ordering_key: str) -> int:
@@ -129,45 +152,88 @@ def queue_of(ordering_key: str) -> int:
 
 async def is_there(connection: Connection, schema: str | None) -> bool:
     """Whether the tables are there."""
-    # Not to_regclass, which answers from a cache that does not know yet what was made while this one waited for a lock.
-    query = """
-        SELECT EXISTS (
-            SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relname = 'pinwheel_inbox_terms'
-                AND CASE $1 WHEN '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
-        )
-    """
-    found: bool = await connection.fetchval(query, schema or "")
-    return found
+    return await _state_of(connection, schema, "pinwheel_inbox_terms") is not None
 
 
 async def is_current(connection: Connection, schema: str | None) -> bool:
     """Whether the tables are there, and are what this code makes, or newer."""
     if not await is_there(connection, schema):
         return False
-    version: int | None = await connection.fetchval(qualified("SELECT version FROM pinwheel_inbox_terms", schema))
+    version = await _version(connection, schema)
     return version is None or version >= VERSION  # tables that have lost their terms are none to change
 
 
 async def migrate(connection: Connection, schema: str | None) -> None:
-    """Make the tables, or bring them up to date, unless another process has by now."""
-    async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S}s'")
-        # Nothing but a migration of the very same tables takes this lock.
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", queue_of(f"inbox in schema {schema or ''}"))
+    """Make the tables, or bring them up to date, unless another process has by now; outside a transaction.
+
+    Raises:
+        LockNotAvailableError: Others have locked what is to be changed. What was changed by then stays, and is not done
+            again.
+    """
+    async with _changing(connection, schema):
         if not await is_there(connection, schema):
             if schema is not None:
                 quoted = schema.replace('"', '""')
                 await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{quoted}"')
             await connection.execute(qualified(_TABLES, schema))
             return
-        version: int | None = await connection.fetchval(qualified("SELECT version FROM pinwheel_inbox_terms", schema))
+        version = await _version(connection, schema)
         if version is None or version >= VERSION:
             return
-        for number in range(version + 1, VERSION + 1):
-            await connection.execute(qualified(STEPS[number], schema))
-        note = "UPDATE pinwheel_inbox_terms SET version = $1, oldest = greatest(oldest, $2)"
-        await connection.execute(qualified(note, schema), VERSION, OLDEST)
+        # Before anything is changed, or code that is too old could begin in the middle.
+        await connection.execute(
+            qualified("UPDATE pinwheel_inbox_terms SET oldest = $1 WHERE oldest < $1", schema), OLDEST
+        )
+    for number in range(version + 1, VERSION + 1):
+        for change in STEPS[number]:
+            if isinstance(change, NewIndex):
+                await _build(connection, schema, change)
+                continue
+            async with _changing(connection, schema):
+                await connection.execute(qualified(change, schema))
+        async with _changing(connection, schema):
+            note = "UPDATE pinwheel_inbox_terms SET version = $1 WHERE version < $1"
+            await connection.execute(qualified(note, schema), number)
+
+
+@asynccontextmanager
+async def _changing(connection: Connection, schema: str | None) -> AsyncGenerator[None]:
+    """Change something in a transaction: no other migration does meanwhile, and no lock is waited for without end."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = '{MIGRATION_WAIT_S}s'")
+        # Nothing but a migration of the very same tables takes this lock.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", queue_of(f"inbox in schema {schema or ''}"))
+        yield
+
+
+async def _build(connection: Connection, schema: str | None, index: NewIndex) -> None:
+    """Build an index, unless it is there; one that was left behind half built, by whoever was killed, goes first."""
+    # One that is being built looks the same as one that was left behind, but for the lock of whoever builds it.
+    async with _changing(connection, schema):
+        lock = f"LOCK TABLE {index.table} IN SHARE UPDATE EXCLUSIVE MODE"
+        await connection.execute(qualified(lock, schema))
+        if await _state_of(connection, schema, index.name) is False:
+            await connection.execute(f"DROP INDEX {_in_schema(index.name, schema)}")
+    # It goes into the schema of its table, and its name must not say which.
+    into = qualified(f"ON {index.table} {index.definition}", schema)
+    await connection.execute(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {index.name} {into}")
+
+
+async def _version(connection: Connection, schema: str | None) -> int | None:
+    version: int | None = await connection.fetchval(qualified("SELECT version FROM pinwheel_inbox_terms", schema))
+    return version
+
+
+async def _state_of(connection: Connection, schema: str | None, name: str) -> bool | None:
+    """Return whether a table or an index is whole, which an index may not be; None if it is not there."""
+    # Not to_regclass, which answers from a cache that does not know yet what was made while this one waited for a lock.
+    query = """
+        SELECT coalesce(i.indisvalid, true) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_index i ON i.indexrelid = c.oid
+        WHERE c.relname = $2 AND CASE $1 WHEN '' THEN pg_table_is_visible(c.oid) ELSE n.nspname = $1 END
+    """
+    found: bool | None = await connection.fetchval(query, schema or "", name)
+    return found
 
 
 async def check_version(connection: Connection, schema: str | None) -> None:
@@ -181,7 +247,8 @@ async def check_version(connection: Connection, schema: str | None) -> None:
         raise InboxError("the tables of the inbox have lost their terms", reason="Damaged")
     if row["oldest"] > VERSION:
         raise InboxError(
-            f"the tables of the inbox are of version {row['version']}, and this library knows {VERSION}",
+            f"the tables of the inbox are of version {row['version']}, for {row['oldest']} and newer, and this library"
+            f" knows {VERSION}",
             reason="NewerVersion",
         )
     if row["version"] < VERSION:

@@ -20,13 +20,7 @@ from pinwheel_async.webhooks._inbox.encryption import BodyCipher, replaced_key, 
 from pinwheel_async.webhooks._inbox.hand_over import ChainLink
 from pinwheel_async.webhooks._postgres import admin, statements as sql
 from pinwheel_async.webhooks._postgres.keys import IN_CLEAR, DatabaseKeys
-from pinwheel_async.webhooks._postgres.schema import (
-    check_version,
-    is_current,
-    migrate,
-    qualified,
-    queue_of,
-)
+from pinwheel_async.webhooks._postgres.schema import check_version, qualified, queue_of
 
 Mark: TypeAlias = Literal["d", "x", "w"]
 """What becomes of a delivery: done, dead, or unfinished still."""
@@ -68,6 +62,7 @@ class InboxOptions(Discreet):
     remember_s: float | None
     max_waiting: int | None
     ciphers: tuple[BodyCipher, ...]
+    hash_ids: bool
     clock: Clock | None
     """Where time comes from in tests; the database's clock, if None."""
 
@@ -166,7 +161,7 @@ class Store:
         return connection
 
     async def prepare(self, connection: Connection) -> None:
-        """Check the tables, or make them, and introduce the consumer, its terms and its keys.
+        """Check the tables, and introduce the consumer, its terms and its keys.
 
         Raises:
             InboxError: They are of a newer version, belong to another consumer, or are encrypted with another key.
@@ -176,8 +171,6 @@ class Store:
 
     async def _prepare(self, connection: Connection) -> None:
         schema, consumer = self.options.schema, self.options.consumer
-        if consumer is not None and self.options.migrate and not await is_current(connection, schema):
-            await migrate(connection, schema)
         await check_version(connection, schema)
         if consumer is None:
             if self.options.ciphers or not self.options.read_only:
@@ -202,7 +195,7 @@ class Store:
                 "deliveries: choose another schema, or say consumer=... if they are the same",
                 reason="OtherConsumer",
             )
-        await self.keys.introduce(connection, schema)
+        await self.keys.introduce(connection, schema, hash_ids=options.hash_ids)
 
     async def put(self, connection: Connection, deliveries: Sequence[Delivery]) -> Sequence[bool | InboxError]:
         """See `Inbox.put`."""
@@ -233,8 +226,8 @@ class Store:
                     delivery.event_id,
                     number,
                     delivery.event,
-                    delivery.ordering_key,
-                    queue_of(delivery.ordering_key),
+                    ordering_key := self.keys.hashes.stored(delivery.ordering_key),
+                    queue_of(ordering_key),
                     delivery.key,
                     delivery.version,
                     delivery.webhook_id,
@@ -405,14 +398,16 @@ class Store:
     async def load(self, connection: Connection, names: Sequence[str]) -> Sequence[bytes | None]:
         """See `Inbox.load`."""
         query = "SELECT name, key_number, value FROM pinwheel_inbox_values WHERE name = ANY($1::text[])"
+        names = [self.keys.hashes.stored_name(name) for name in names]
         async with self._transaction(connection, flush=False):
-            rows = await connection.fetch(self._sql(query), list(names))
+            rows = await connection.fetch(self._sql(query), names)
         found = {name: self.keys.decrypt(number, value, saved_context(name)) for name, number, value in rows}
         return [found.get(name) for name in names]
 
     async def save(self, connection: Connection, items: Sequence[tuple[str, bytes | None]]) -> Sequence[None]:
         """See `Inbox.save`."""
-        last, key_number = dict(items), self.keys.number
+        last = {self.keys.hashes.stored_name(name): value for name, value in items}
+        key_number = self.keys.number
         gone = [name for name, value in last.items() if value is None]
         kept = sorted(
             [(name, self.keys.encrypt(value, saved_context(name))) for name, value in last.items() if value is not None]
@@ -442,6 +437,7 @@ class Store:
     async def load_or_save(self, connection: Connection, items: Sequence[tuple[str, bytes]]) -> Sequence[bytes]:
         """See `Inbox.load_or_save`."""
         key_number = self.keys.number
+        items = [(self.keys.hashes.stored_name(name), value) for name, value in items]
         # Of values for one name the first counts, as if they had come one after another.
         first = dict(reversed(items))
         names = sorted(first)

@@ -48,7 +48,9 @@ class HandlerRun(Discreet):
     """Outcome of one run of a delivery through its handlers."""
 
     problems: tuple[str, ...] = ()
-    """Why the delivery could not be decoded; then no handler ran."""
+    """Why no handler ran."""
+    is_unreadable: bool = False
+    """Whether that is the reason: another version of the library might decode it."""
     returned: tuple[Handler[Any], ...] = ()
     failures: tuple[HandlerFailure, ...] = ()
     is_held: bool = False
@@ -187,6 +189,7 @@ class Dispatcher:
         if isinstance(event, DecodedEvent):
             if event.event is None:
                 run.problems = event.problems or ("(body): not an event",)
+                run.is_unreadable = True
                 self.counters.add_run("", 0.0, ok=False)
                 return run
             event = event.event

@@ -6,11 +6,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from pinwheel_async._core.retry import RetryPolicy
-from pinwheel_async.webhooks._inbox.base import ONLY
+from pinwheel_async.webhooks._inbox.base import ONLY, UNREADABLE
 from pinwheel_async.webhooks._router import Handler
 from pinwheel_async.webhooks._worker.dispatch import HandlerRun
 
 RETURNED = {"returned": True}
+
+UNREADABLE_RETRY_S = 60.0
+"""Seconds until a delivery that cannot be decoded is tried again, where a later version of the library may take it."""
+
+UNREADABLE_ATTEMPTS = 10
+"""How often that is tried, at most: ten minutes are a rolling deploy, and for so long its account waits."""
 
 
 class HandlerRetries:
@@ -24,7 +30,17 @@ class HandlerRetries:
     one has ended by then.
     """
 
-    __slots__ = ("_attempts", "_backoff_s", "_handlers", "_left_out", "_unknown", "given_up", "missing", "returned")
+    __slots__ = (
+        "_attempts",
+        "_backoff_s",
+        "_handlers",
+        "_left_out",
+        "_unknown",
+        "_unreadable",
+        "given_up",
+        "missing",
+        "returned",
+    )
 
     def __init__(self, handlers: Mapping[str, Handler[Any]], stored: bytes | None = None) -> None:
         """Go on from what was stored.
@@ -47,6 +63,8 @@ class HandlerRetries:
         self._unknown: dict[str, Any] = {}
         """State of handlers that this process does not have, for another one that does: while a deploy is under way."""
         read = _read(stored)
+        unreadable = read.pop(UNREADABLE, 0)
+        self._unreadable: int = unreadable if isinstance(unreadable, int) else 0
         only: Any = read.get(ONLY)
         if isinstance(only, list):
             named: list[Any] = only  # pyright: ignore[reportUnknownVariableType]  # a list of whatever was stored
@@ -92,6 +110,11 @@ class HandlerRetries:
             self._backoff_s = {handler: round(seconds - shortest_s, 3) for handler, seconds in self._backoff_s.items()}
         return shortest_s
 
+    def record_unreadable(self) -> float | None:
+        """Record that it could not be decoded; return the seconds until the next attempt, None if there is none."""
+        self._unreadable += 1
+        return UNREADABLE_RETRY_S if self._unreadable < UNREADABLE_ATTEMPTS else None
+
     def record_returned(self, run: HandlerRun) -> None:
         """Record which handlers have returned, and nothing else: the attempt was cut short and does not count."""
         for handler in run.returned:
@@ -103,6 +126,7 @@ class HandlerRetries:
         self.given_up.clear()
         self._attempts.clear()
         self._backoff_s.clear()
+        self._unreadable = 0
         self._unknown = {key: state for key, state in self._unknown.items() if state == RETURNED or key == ONLY}
 
     def dump(self) -> bytes:
@@ -120,6 +144,8 @@ class HandlerRetries:
                     state["backoff_s"] = self._backoff_s[handler]
             if state:
                 stored[key] = state
+        if self._unreadable:
+            stored[UNREADABLE] = self._unreadable
         return json.dumps(stored, separators=(",", ":")).encode()
 
     def _restore(self, handler: Handler[Any], state: Any) -> None:

@@ -95,6 +95,7 @@ class Worker:
         self._hands_over: HandsOver | None = inbox if _hands_over(inbox) else None
         self._chains: ClaimsChains | None = inbox if _claims_chains(inbox) else None
         self._ahead = Ahead()
+        self._spans_versions: bool = getattr(inbox, "spans_versions", False)
         self._beginning: asyncio.Handle | None = None
         """What begins deliveries from memory soon."""
         self._late_beginning: Timer | None = None
@@ -448,7 +449,12 @@ class Worker:
     async def _record(self, in_flight: InFlight, run: HandlerRun, retries: HandlerRetries) -> None:
         """Mark a delivery as done, as failed until its next attempt, or as dead."""
         delivery, attempt = in_flight.claim.delivery, in_flight.claim.attempt
-        retry_in_s = retries.record(run, default=self._retry, random=self._clock.random())
+        if run.is_unreadable and self._spans_versions:
+            retry_in_s = retries.record_unreadable()
+            if retry_in_s is not None:
+                _log.warning("event %s cannot be decoded here, tried again in %g s", delivery.event_id, retry_in_s)
+        else:
+            retry_in_s = retries.record(run, default=self._retry, random=self._clock.random())
         if retry_in_s is None and run.ok and not retries.given_up:
             await self._record_done(in_flight)
             return

@@ -379,7 +379,7 @@ async def test_purge_while_listed(engine: AsyncEngine):
     await meanwhile(
         engine,
         doing(queries.add_partition, RUN, token, 1, part("a", "b")),
-        do(engine, purge_account, "a", (await look(engine)).now),
+        do(engine, purge_account, "a"),
     )
 
     assert not (await do(engine, remains, "a"))["pinwheel_partitions"]
@@ -391,7 +391,7 @@ async def test_purge_while_listed(engine: AsyncEngine):
 async def test_purge_before_it_is_listed(engine: AsyncEngine):
     """What nobody will read of an account that was erased does not count as units to be read."""
     _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
-    await do(engine, purge_account, "a", (await look(engine)).now)
+    await do(engine, purge_account, "a")
 
     await do(engine, queries.add_partition, RUN, token, 1, part("a", "b"))
 
@@ -403,11 +403,10 @@ async def test_purge_while_a_partition_ends(engine: AsyncEngine, purge_first: bo
     """An account that is erased while its partition ends is in no failure of it afterwards."""
     await partition(engine, "a", "b")
     mine = await claim(engine)
-    now = (await look(engine)).now
     document = {"account_id": "a", "product": "income", "error": "ServerError", "message": "m"}
     ending = {"counts": {}, "documents": {"a": [document], "b": [document]}, "failed": []}
 
-    purging, finishing = (purge_account, "a", now), (queries.finish, RUN, mine)
+    purging, finishing = (purge_account, "a"), (queries.finish, RUN, mine)
     if purge_first:
         await meanwhile(engine, doing(*purging), do(engine, *finishing, **ending))
     else:

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, make_url, select, text
+from sqlalchemy import Select, TextClause, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pinwheel_async import ConfigurationError, Pinwheel, SinkError
@@ -380,3 +381,78 @@ async def test_a_role_without_the_right_to_create(postgres: str):
     finally:
         await execute(engine, f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}", f"DROP ROLE {role}")
         await engine.dispose()
+
+
+BUILDING = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE 'CREATE INDEX%'"
+)
+
+
+async def until(engine: AsyncEngine, query: TextClause) -> None:
+    """Wait until somebody waits for a lock."""
+    async with engine.connect() as connection, asyncio.timeout(30):
+        while not await connection.scalar(query):
+            await connection.rollback()  # or the same would be found again
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def copied(postgres: str) -> AsyncIterator[AsyncEngine]:
+    """A copy without an index and two columns."""
+    await open_and_close(postgres)
+    engine = create_async_engine(postgres.replace("postgresql:", "postgresql+asyncpg:"))
+    await execute(
+        engine,
+        "DROP INDEX paystubs_by_pay_date",
+        "ALTER TABLE accounts DROP COLUMN customer_id",
+        "ALTER TABLE pinwheel_scope DROP COLUMN api_version",
+    )
+    yield engine
+    await engine.dispose()
+
+
+async def test_an_index_is_built_beside_whoever_writes(fake: FakePinwheel, postgres: str, copied: AsyncEngine):
+    """While a missing index is built, syncs go on, and others open the copy without waiting for it."""
+    async with (
+        copied.connect() as other,
+        Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel,
+    ):
+        await other.execution_options(isolation_level="REPEATABLE READ")
+        await other.execute(text("SELECT count(*) FROM pinwheel_failures"))  # an index waits for whoever looked before
+        migrating = asyncio.create_task(SqlSink(postgres).migrate())
+        await until(copied, BUILDING)
+        report = await sync(pinwheel, SqlSink(postgres), products=["paystubs"])
+        assert not migrating.done()
+
+    assert (report.ok, await migrating, await SqlSink(postgres).migrate()) == (True, True, False)
+
+
+async def test_a_half_built_index_is_built_anew(postgres: str, copied: AsyncEngine):
+    """An index that whoever was killed left half built counts as missing, and is built anew."""
+    async with copied.connect() as other:
+        await other.execution_options(isolation_level="REPEATABLE READ")
+        await other.execute(text("SELECT count(*) FROM pinwheel_failures"))
+        migrating = asyncio.create_task(SqlSink(postgres, patience_s=0).migrate())
+        await until(copied, BUILDING)
+        await execute(copied, str(BUILDING).replace("count(*)", "pg_terminate_backend(pid)"))
+        with pytest.raises(SinkError):
+            await migrating
+    query = select(text("indisvalid")).select_from(text("pg_index"))
+    query = query.where(text("indexrelid = 'paystubs_by_pay_date'::regclass"))
+    before = await read(copied, query)
+    again = await SqlSink(postgres).migrate()
+
+    assert ([(False,)], True, [(True,)]) == (before, again, await read(copied, query))
+
+
+async def test_no_lock_while_waiting_for_another(postgres: str, copied: AsyncEngine):
+    """A migration that waits for one table holds no other one: whoever reads that one goes on."""
+    async with copied.connect() as other:
+        await other.execute(text("LOCK TABLE pinwheel_scope IN ACCESS SHARE MODE"))
+        migrating = asyncio.create_task(SqlSink(postgres).migrate())
+        await until(copied, WAITING)
+        async with copied.connect() as reader, asyncio.timeout(1):  # less than it waits at once
+            found = (await reader.execute(text("SELECT customer_id FROM accounts"))).all()
+
+    assert ([], True) == (found, await migrating)

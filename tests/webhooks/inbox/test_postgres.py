@@ -169,7 +169,7 @@ def version_2(monkeypatch):
 
     def begin():
         monkeypatch.setattr(schema, "VERSION", 2)
-        monkeypatch.setattr(schema, "STEPS", {2: add})
+        monkeypatch.setattr(schema, "STEPS", {2: [add]})
 
     return begin
 
