@@ -414,7 +414,7 @@ class SqlSink:
         return await self._run(problem, lambda connection: queries.lift_erasure(connection, account_id))
 
     async def purge(self, account_id: str) -> Mapping[str, int]:
-        """Remove everything of an account in one transaction: data, lines, checkpoints and announcements.
+        """Remove everything of an account in one transaction: data, lines, checkpoints, announcements and values.
 
         That it is erased is remembered: nothing of it is stored again before `lift_erasure`.
 
