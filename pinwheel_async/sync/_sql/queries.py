@@ -367,7 +367,6 @@ def remember_erasure(connection: Connection, account_id: str, now: datetime) -> 
 
 def lift_erasure(connection: Connection, account_id: str) -> bool:
     """Forget that an account was erased; return whether it was."""
-    lock(connection)
     table = tables_of(connection)[ERASURES]
     mine = table.c.hash == erasure_hash(erasure_key(connection), account_id)
     return connection.execute(delete(table).where(mine)).rowcount > 0
