@@ -244,7 +244,7 @@ def claim_partition(connection: Connection, run: int, lease_s: float) -> Claimed
 def renew_list(connection: Connection, number: int, token: int, lease_s: float) -> State | None:
     """Renew the lease of the list; return the state of the run, None if somebody else has it, or the run is over."""
     runs = tables_of(connection)[RUNS]
-    mine = update(runs).where(runs.c.number == number, runs.c.token == token, runs.c.ended_at.is_(None))
+    mine = update(runs).where(runs.c.number == number, runs.c.token == token)  # there is none of a run that is over
     return connection.execute(mine.values(lease_until=_until(lease_s)).returning(runs.c.state)).scalar_one_or_none()
 
 
