@@ -222,7 +222,6 @@ class SqlSink:
             SinkError: The database cannot be used, or its tables are for newer versions than this library only.
             ConfigurationError: As for `open`.
         """
-        self._closes_by = float("inf")
         database = self._connect()
         try:
             found = await self._run(_UNUSABLE, find)
@@ -243,7 +242,6 @@ class SqlSink:
             ConfigurationError: The driver is not installed; the sink is open already; or the database has tables or
                 indexes of the same names that this library did not make: nothing is changed then.
         """
-        self._closes_by = float("inf")
         database = self._connect()
         try:
             found = await self._run(_UNUSABLE, find, waits=["locked"])
@@ -470,6 +468,7 @@ class SqlSink:
     def _connect(self) -> Database:
         if self._database is not None:
             raise ConfigurationError("the sink is open already: a mirror and a sync need a sink each")
+        self._closes_by = float("inf")
         self._database = connect(self._place, self._tables)
         return self._database
 

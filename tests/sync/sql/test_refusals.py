@@ -194,6 +194,28 @@ async def test_a_lock_is_waited_out(url: str, monkeypatch: pytest.MonkeyPatch):
     assert await count(url, "paystubs") == 1
 
 
+@pytest.mark.parametrize("ask", ["exists", "migrate", "open"])
+async def test_a_lock_is_waited_out_after_closing(url: str, monkeypatch: pytest.MonkeyPatch, ask: str):
+    """A sink that was closed is as patient as before when it is used again."""
+    monkeypatch.setitem(database_module._SQLITE, "timeout", 0.01)
+    monkeypatch.setattr(sink_module, "_CLOSE_S", 0)
+    sink = SqlSink(url)
+    await sink.open()
+    await sink.close(complete=True)
+    other = sqlite3.connect(url.partition("///")[2], isolation_level=None)
+    other.execute("PRAGMA journal_mode = DELETE")  # keeps out readers, too
+    other.execute("BEGIN EXCLUSIVE")
+    work = asyncio.create_task(getattr(sink, ask)())
+    done, _ = await asyncio.wait([work], timeout=0.25)
+    other.execute("COMMIT")
+    other.close()
+    await work
+    if ask == "open":
+        await sink.close(complete=True)
+
+    assert not done
+
+
 async def test_patience_ends(url: str, monkeypatch: pytest.MonkeyPatch):
     """A lock that outlasts the patience is an error of the sink, not of the page."""
     monkeypatch.setitem(database_module._SQLITE, "timeout", 0.01)
