@@ -228,6 +228,22 @@ async def test_patience_ends(url: str, monkeypatch: pytest.MonkeyPatch):
     assert (type(error), error.reason) == (SinkError, "SQLITE_BUSY")
 
 
+async def test_an_error_for_each_page(url: str, monkeypatch: pytest.MonkeyPatch):
+    """Pages that could not be stored together have an error each, which hangs on no other."""
+    monkeypatch.setitem(database_module._SQLITE, "timeout", 0.01)
+    async with opened(url, patience_s=0.05) as sink:
+        other = sqlite3.connect(url.partition("///")[2], isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        pages = [page("paystubs", account, make_paystub(0)) for account in ("a", "b", "c")]
+        first, *others = await asyncio.gather(*[outcome(sink, batch) for batch in pages])
+        other.close()
+
+    assert len({id(error) for error in (first, *others)}) == 3
+    assert {(error.reason, error.place, error.__cause__, error.__context__) for error in (first, *others)} == {
+        ("SQLITE_BUSY", first.place, None, None)
+    }
+
+
 async def test_a_database_that_comes_back(postgres: str):
     """A page waits for a server that ends its connections."""
     async with opened(postgres) as sink:
