@@ -507,6 +507,29 @@ async def test_a_list_that_begins_again(engine: AsyncEngine):
     assert (run.pages, run.cursor, run.counts["accounts"], run.counts["income.items"]) == (0, None, 0, 1)
 
 
+async def test_what_a_list_that_begins_again_takes_back(engine: AsyncEngine):
+    """What a list counted and found to fail is taken back when it begins again; what was read stays."""
+    documents = [
+        {"account_id": "a", "product": product, "error": "ServerError", "message": "m"}
+        for product in ("accounts", "income")
+    ]
+    listed = {"accounts": 2, "erased": 1, "income.unchanged": 1, "income.contradicted": 1, "error.ServerError": 1}
+    _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
+    counts = Counter({**listed, "pages": 1, "lists_held_back": 1})
+    failed = part("a", counts=counts, failures={"a": documents[:1], "b": documents[:1]})
+    assert await do(engine, queries.add_partition, RUN, token, 1, failed)
+    mine = await claim(engine)
+    read = {"income.failed": 1, "income.contradicted": 1, "error.ServerError": 1, "pages": 1}
+    assert await do(engine, queries.finish, RUN, mine, counts=read, documents={"a": documents[1:]}, failed=[])
+    before = (await look(engine)).counts
+
+    assert await do(engine, queries.restart_list, RUN, token) is True
+
+    assert before == Counter(counts) + Counter(read) + Counter({"units": 1})
+    assert (await look(engine)).counts == Counter({**read, "pages": 2, "lists_held_back": 1, "units": 1})
+    assert await do(engine, queries.failures, RUN) == documents[1:]
+
+
 async def test_a_list_that_has_to_wait(engine: AsyncEngine):
     """A list does not begin again before its partitions are read, nor for whoever was replaced."""
     token = await partition(engine, "a")
