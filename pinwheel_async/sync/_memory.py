@@ -149,6 +149,8 @@ class MemoryStore(MemoryValues):
                 del values[key]
         for known in (self._asked, self._missed, self._gone):
             known.pop(account_id, None)
+        for key in [key for key in self._values if f":{account_id}:" in key]:
+            del self._values[key]
         self._announcements = {
             event_id: announcement
             for event_id, announcement in self._announcements.items()
@@ -281,6 +283,11 @@ class MemoryStore(MemoryValues):
     async def load_all(self, keys: Sequence[str]) -> Mapping[str, bytes]:
         """Return the small values that were saved under some keys."""
         return {key: value for key in keys if (value := await self.load(key)) is not None}
+
+    async def save(self, key: str, value: bytes | None) -> None:
+        """Save a small value, but not one that is called after an account that was erased; None removes it."""
+        if self._erased.isdisjoint(key.split(":")):
+            await super().save(key, value)
 
     async def save_all(self, values: Mapping[str, bytes]) -> None:
         """Save small values."""

@@ -7,11 +7,15 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeAlias, TypeVar
 
 from pinwheel_async.errors import SinkError
 
 T = TypeVar("T")
+
+_State: TypeAlias = tuple[int, int, int]
+
+_PROBLEM = "the files cannot be written"
 
 _BUFFER_BYTES = 1 << 20
 """Bytes that are written to the system at once: many rows of CSV or JSON lines, so that few calls are made."""
@@ -31,8 +35,8 @@ class AtomicFiles:
         """Describe the folder; it is made when it is opened."""
         self._folder = Path(folder).absolute()
         self._files: dict[str, BinaryIO] = {}
-        self._complete: list[str] = []
-        """Files that are safe on the disk already."""
+        self._complete: dict[str, _State] = {}
+        """Files that are safe on the disk already, as they were left."""
         self._replaced: list[str] = []
         self._thread: ThreadPoolExecutor | None = None
 
@@ -58,7 +62,10 @@ class AtomicFiles:
     def file(self, name: str) -> BinaryIO:
         """Return the new file of a name, made when it is first asked for; for use in the thread."""
         if name not in self._files:
-            descriptor = os.open(self._partial(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            partial = self._partial(name)
+            if partial.is_file():
+                partial.unlink()  # somebody may still be writing to it
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             self._files[name] = os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES)
         return self._files[name]
 
@@ -69,8 +76,7 @@ class AtomicFiles:
             OSError: It cannot be written.
         """
         with self._files.pop(name) as file:
-            _make_safe(file)
-        self._complete.append(name)
+            self._complete[name] = _make_safe(file)
 
     def replace_all(self, pattern: str) -> None:
         """Let the new files take the place of all files whose names are of a pattern, not only of their namesakes.
@@ -83,7 +89,8 @@ class AtomicFiles:
         """Make the files safe on the disk, and put them in the place of earlier ones if they are complete.
 
         Raises:
-            SinkError: They cannot be written: none of them has taken its place, unless the disk fails in that moment.
+            SinkError: They cannot be written, or others write files of the same names: none of them has taken its
+                place, unless the disk fails in that moment.
         """
         try:
             await self.run(lambda: self._finish(complete=complete))
@@ -97,35 +104,50 @@ class AtomicFiles:
         with ExitStack() as all_closed:
             for file in files.values():
                 all_closed.enter_context(file)
-            for file in files.values():
-                _make_safe(file)
-        names, self._complete = {*self._complete, *files}, []
+            left = {**self._complete, **{name: _make_safe(file) for name, file in files.items()}}
+        self._complete = {}
         # After every file is safe: a power failure must not leave a new name with half of its contents.
-        if complete and names:
-            places = {name: self._folder / name for name in names}
+        if complete and left:
+            places = {name: self._folder / name for name in left}
             for path in places.values():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.is_dir():  # before any of them is replaced
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not all(self._is_left(name, state) for name, state in left.items()):
+                reason = "others write files of the same names meanwhile: one at a time, or into a folder each"
+                raise SinkError(_PROBLEM, reason=reason, place=str(self._folder))
             for name, path in places.items():
                 self._partial(name).replace(path)
             patterns = [*self._replaced, *[self._partial(pattern).name for pattern in self._replaced]]
             earlier = {path for pattern in patterns for path in self._folder.glob(pattern)}
-            for path in earlier - {self._folder / name for name in names}:
+            for path in earlier - {*places.values()}:
                 path.unlink()
                 with suppress(OSError):  # something else is in it
                     path.parent.rmdir()
-            for folder in {self._folder, *[above for name in names for above in (self._folder / name).parents]}:
+            for folder in {self._folder, *[above for path in places.values() for above in path.parents]}:
                 if folder.is_relative_to(self._folder):
                     _sync_folder(folder)
+
+    def _is_left(self, name: str, state: _State) -> bool:
+        """Whether a file that is safe is the one that it was."""
+        try:
+            return _state(self._partial(name).stat()) == state
+        except FileNotFoundError:
+            return False
 
     def _partial(self, name: str) -> Path:
         return self._folder / f"{name.replace('/', '.')}.partial"
 
 
-def _make_safe(file: BinaryIO) -> None:
+def _make_safe(file: BinaryIO) -> "_State":
     file.flush()
     os.fsync(file.fileno())
+    return _state(os.fstat(file.fileno()))
+
+
+def _state(found: os.stat_result) -> "_State":
+    """Return what tells a file from another one of its name; numbers of files that are gone are given again."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 async def _named(folder: Path, work: Awaitable[T]) -> T:
@@ -134,7 +156,7 @@ async def _named(folder: Path, work: Awaitable[T]) -> T:
         return await work
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    raise SinkError("the files cannot be written", reason=reason, place=str(folder))
+    raise SinkError(_PROBLEM, reason=reason, place=str(folder))
 
 
 def _sync_folder(folder: Path) -> None:

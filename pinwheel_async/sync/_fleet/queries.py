@@ -42,6 +42,12 @@ _ABANDONED_AFTER = timedelta(hours=24)
 _KEPT_RUNS = 30
 """Runs that are remembered: a month of nights."""
 
+_LIST = "list "
+"""Begins the names of counts of the list, in the row of a run."""
+
+_LIST_KEPT = (f"{_LIST}pages", f"{_LIST}lists_held_back")
+"""Counts of a list that begins again which stay."""
+
 _NOW = func.clock_timestamp(type_=Moment())
 
 
@@ -169,7 +175,9 @@ def look(connection: Connection, number: int) -> RunRow | None:
     row = connection.execute(query.where(runs.number == number)).one_or_none()
     if row is None:
         return None
-    counts = Counter[str](row.counts)
+    counts = Counter[str]()
+    for name, counted in row.counts.items():
+        counts[name.removeprefix(_LIST)] += counted
     for counted, _ in row.held or ():
         counts.update(counted)
     lists = row.lease_until is not None and row.lease_until > row.now
@@ -244,7 +252,7 @@ def claim_partition(connection: Connection, run: int, lease_s: float) -> Claimed
 def renew_list(connection: Connection, number: int, token: int, lease_s: float) -> State | None:
     """Renew the lease of the list; return the state of the run, None if somebody else has it, or the run is over."""
     runs = tables_of(connection)[RUNS]
-    mine = update(runs).where(runs.c.number == number, runs.c.token == token, runs.c.ended_at.is_(None))
+    mine = update(runs).where(runs.c.number == number, runs.c.token == token)  # there is none of a run that is over
     return connection.execute(mine.values(lease_until=_until(lease_s)).returning(runs.c.state)).scalar_one_or_none()
 
 
@@ -275,7 +283,7 @@ def add_partition(connection: Connection, run: int, token: int, number: int, par
     erased = queries.erased_among(connection, [*part.units, *part.failures])
     units = {account_id: due for account_id, due in part.units.items() if account_id not in erased}
     counts = Counter[str](row.counts)
-    counts.update(part.counts)
+    counts.update({f"{_LIST}{name}": count for name, count in part.counts.items()})
     counts["units"] += sum(map(len, units.values()))
     connection.execute(
         insert(partitions).values(
@@ -310,15 +318,21 @@ def restart_list(connection: Connection, run: int, token: int) -> bool | None:
     if connection.scalar(select(func.count()).where(of_run, partitions.c.is_done.is_(False))):
         return False
     # What is counted again; which accounts were named is asked again, too.
-    counts = {name: count for name, count in row.counts.items() if not _is_of_list(name)}
-    connection.execute(update(partitions).where(of_run).values(units={}))
+    counts = {name: count for name, count in row.counts.items() if not name.startswith(_LIST) or name in _LIST_KEPT}
+    for number, failed in connection.execute(select(partitions.c.number, partitions.c.failures).where(of_run)).all():
+        listed: Failures = failed or {}
+        read = {account_id: [*filter(_is_of_product, found)] for account_id, found in listed.items()}
+        left = {account_id: found for account_id, found in read.items() if found}
+        mine = update(partitions).where(of_run, partitions.c.number == number)
+        connection.execute(mine.values(units={}, failures=left or None))
     values = {"cursor": None, "pages": 0, "is_whole": True, "counts": counts}
     connection.execute(update(runs).where(runs.c.number == run).values(values))
     return True
 
 
-def _is_of_list(name: str) -> bool:
-    return name in {"accounts", "erased"} or name.endswith(".unchanged")
+def _is_of_product(document: Mapping[str, Any]) -> bool:
+    """Whether a failure is of a product; those of accounts were found by the list."""
+    return bool(document["product"] != "accounts")
 
 
 def end_list(connection: Connection, run: int, token: int) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time
 from functools import partial
 
 from attrs import frozen
-from sqlalchemy import URL, Connection, delete, func, literal, select
+from sqlalchemy import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from pinwheel_async._clock import Clock
@@ -14,20 +14,16 @@ from pinwheel_async._core.converter import Serializable
 from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import RequestError, SinkError
 from pinwheel_async.sync._maintenance.open_copy import Copy
-from pinwheel_async.sync._sql.queries import overwrite_removed
 from pinwheel_async.sync._sql.sink import SqlSink
-from pinwheel_async.sync._sql.tables import VALUES
 from pinwheel_async.webhooks import DeliveryFilter, Inbox, Readiness
 from pinwheel_async.webhooks._readiness.store import ReadinessStore
-
-_PROBLEM = "the database did not remove an account"
 
 
 @frozen(kw_only=True)
 class Erasure(Serializable):
     """What was removed, that nothing remains, and what is out of reach: numbers by place.
 
-    Places are the tables of the copy, `values` beside them, `inbox` (deliveries) and `readiness` (values in the inbox).
+    Places are the tables of the copy, `inbox` (deliveries) and `readiness` (values in the inbox).
     """
 
     accounts: tuple[str, ...]
@@ -97,7 +93,7 @@ async def purge(
         raise RequestError(["give one of account_id, end_user_id and before"])
     copy = Copy(database, schema, prefix)
     sink = await copy.sink()
-    places = _Places(copy, sink, inbox, readiness)
+    places = _Places(sink, inbox, readiness)
     accounts: tuple[str, ...] = ()
     await sink.open()
     try:
@@ -163,8 +159,7 @@ async def lift_erasure(
 class _Places:
     """Everything that may hold something of an account."""
 
-    def __init__(self, copy: Copy, sink: SqlSink, inbox: Inbox | None, readiness: Readiness | None) -> None:
-        self._copy = copy
+    def __init__(self, sink: SqlSink, inbox: Inbox | None, readiness: Readiness | None) -> None:
         self._sink = sink
         self._inbox = inbox
         self._readiness = readiness
@@ -179,7 +174,6 @@ class _Places:
         await self._sink.remember_erasure(account_id)
         await self.purge_deliveries(account_id)
         await self._forget(account_id)
-        await self._purge_values(account_id)
         self.removed.update(await self._sink.purge(account_id))
         self.remaining.update(await self._sink.remains(account_id))
 
@@ -209,22 +203,6 @@ class _Places:
             await self._readiness.forget(account_id, for_good=True)
         if self._inbox is not None:
             self.remaining["readiness"] += _known(await ReadinessStore(self._inbox, Clock()).read(account_id))
-
-    async def _purge_values(self, account_id: str) -> None:
-        """Remove values that are called after the account."""
-        values = self._copy.tables[VALUES]
-        mine = (literal(":") + values.c.key + literal(":")).contains(f":{account_id}:", autoescape=True)
-
-        async def drop(connection: AsyncConnection) -> tuple[int, int]:
-            await connection.run_sync(overwrite_removed)
-            dropped = await connection.execute(delete(values).where(mine))
-            left: int = (await connection.execute(select(func.count()).select_from(values).where(mine))).scalar_one()
-            await connection.commit()
-            return dropped.rowcount, left
-
-        dropped, left = await self._copy.connected(_PROBLEM, drop)
-        self.removed["values"] += dropped
-        self.remaining["values"] += left
 
 
 def _known(remembered: tuple[object, ...]) -> int:

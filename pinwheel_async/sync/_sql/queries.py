@@ -125,8 +125,7 @@ def save(connection: Connection, key: str, value: bytes | None) -> None:
     if value is None:
         connection.execute(delete(table).where(table.c.key == key))
     else:
-        into = _insert(connection, table).values(key=key, value=value)
-        connection.execute(into.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+        save_all(connection, {key: value})
 
 
 def account_ids(connection: Connection, after: str, limit: int) -> list[str]:
@@ -200,15 +199,14 @@ def failures(connection: Connection) -> list[FailedProduct]:
 
 def add_failures(connection: Connection, failures: Sequence[FailedProduct]) -> None:
     """Keep failures; attempts at the same add up."""
+    lock(connection, {("failures", "")})  # or an account could be erased after it was looked up
     table = tables_of(connection)[FAILURES]
     into = _insert(connection, table)
     changes = {name: into.excluded[name] for name in ("error", "place", "last_at")}
     changes["attempts"] = table.c.attempts + into.excluded.attempts
     add = into.on_conflict_do_update(index_elements=["account_id", "product"], set_=changes)
-    # In one order, or two processes that keep the same ones would wait for each other.
-    ordered = sorted(failures, key=lambda failure: (failure.account_id, failure.product))
-    erased = erased_among(connection, [failure.account_id for failure in ordered])
-    kept = [attrs.asdict(failure) for failure in ordered if failure.account_id not in erased]
+    erased = erased_among(connection, [failure.account_id for failure in failures])
+    kept = [attrs.asdict(failure) for failure in failures if failure.account_id not in erased]
     if kept:
         connection.execute(add, kept)
 
@@ -222,6 +220,7 @@ def remove_failures(connection: Connection, units: Sequence[tuple[str, Kind]]) -
 
 def announce(connection: Connection, announcement: Announcement) -> None:
     """Keep an announcement, unless it is there, or its account was erased."""
+    lock(connection, {("announcements", announcement.account_id)})  # or it could be erased after it was looked up
     if erased_among(connection, [announcement.account_id]):
         return
     into = _insert(connection, tables_of(connection)[ANNOUNCEMENTS]).values(**attrs.asdict(announcement, recurse=False))
@@ -308,11 +307,14 @@ def load_all(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
 
 
 def save_all(connection: Connection, values: Mapping[str, bytes]) -> None:
-    """Keep small values."""
+    """Keep small values, but those that are called after accounts that were erased."""
+    lock(connection, {("values", "")})  # or an account could be erased after it was looked up
+    erased = erased_among(connection, [*{part for key in values for part in key.split(":")[1:-1]}])
+    kept = [{"key": key, "value": value} for key, value in values.items() if erased.isdisjoint(key.split(":"))]
     into = _insert(connection, tables_of(connection)[VALUES])
     save = into.on_conflict_do_update(index_elements=["key"], set_={"value": into.excluded.value})
-    # In one order, or two processes that keep the same ones would wait for each other.
-    connection.execute(save, [{"key": key, "value": values[key]} for key in sorted(values)])
+    if kept:
+        connection.execute(save, kept)
 
 
 def held(connection: Connection, account_id: str, product: Product) -> frozenset[str]:
@@ -373,7 +375,6 @@ def remember_erasure(connection: Connection, account_id: str) -> None:
 
 def lift_erasure(connection: Connection, account_id: str) -> bool:
     """Forget that an account was erased; return whether it was."""
-    lock(connection)
     table = tables_of(connection)[ERASURES]
     mine = table.c.hash == erasure_hash(erasure_key(connection), account_id)
     return connection.execute(delete(table).where(mine)).rowcount > 0
@@ -461,6 +462,8 @@ def _rows_of(connection: Connection, account_id: str) -> Iterator[tuple[str, Tab
             yield original.name, table, table.c.id == account_id
         elif "account_id" in table.c:
             yield original.name, table, table.c.account_id == account_id
+        elif original is VALUES:
+            yield original.name, table, table.c.key.contains(f":{account_id}:", autoescape=True)
 
 
 def _partitions_of(connection: Connection, account_id: str) -> tuple[Table, ColumnElement[bool]]:

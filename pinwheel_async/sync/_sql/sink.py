@@ -222,7 +222,6 @@ class SqlSink:
             SinkError: The database cannot be used, or its tables are for newer versions than this library only.
             ConfigurationError: As for `open`.
         """
-        self._closes_by = float("inf")
         database = self._connect()
         try:
             found = await self._run(_UNUSABLE, find)
@@ -243,7 +242,6 @@ class SqlSink:
             ConfigurationError: The driver is not installed; the sink is open already; or the database has tables or
                 indexes of the same names that this library did not make: nothing is changed then.
         """
-        self._closes_by = float("inf")
         database = self._connect()
         try:
             found = await self._run(_UNUSABLE, find, waits=["locked"])
@@ -417,7 +415,7 @@ class SqlSink:
         return await self._run(problem, lambda connection: queries.lift_erasure(connection, account_id))
 
     async def purge(self, account_id: str) -> Mapping[str, int]:
-        """Remove everything of an account in one transaction: data, lines, checkpoints and announcements.
+        """Remove everything of an account in one transaction: data, lines, checkpoints, announcements and values.
 
         That it is erased is remembered: nothing of it is stored again before `lift_erasure`.
 
@@ -492,6 +490,7 @@ class SqlSink:
     def _connect(self) -> Database:
         if self._database is not None:
             raise ConfigurationError("the sink is open already: a mirror and a sync need a sink each")
+        self._closes_by = float("inf")
         self._database = connect(self._place, self._tables)
         return self._database
 

@@ -404,7 +404,7 @@ VALUES = Table(
     Column("value", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Small values of a run and of a mirror, by key; they belong to no account."""
+"""Small values of a run and of a mirror, by key; one that is of an account has its id in it, between colons."""
 
 HISTORY_SINCE = "history:since"
 """Key of the value that says since when a copy keeps a history."""

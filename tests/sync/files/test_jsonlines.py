@@ -100,6 +100,27 @@ async def test_a_place_that_is_taken(tmp_path: Path):
     assert (tmp_path / "accounts.jsonl").read_text() == "earlier"
 
 
+@pytest.mark.parametrize("first_ends", [True, False])
+async def test_two_at_a_time(tmp_path: Path, *, first_ends: bool):
+    """Of two runs that write files of the same names the one that began them last ends; the other is an error."""
+    sinks = [JsonLinesSink(tmp_path) for _ in range(2)]
+    for number, sink in enumerate(sinks):
+        await sink.open()
+        await sink.write(form(number))
+        await sink.write(form(number))
+    first, last = sinks
+    await first.write(form(0))
+
+    if not first_ends:
+        await last.close(complete=True)
+    with pytest.raises(SinkError, match="others write files of the same names"):
+        await first.close(complete=True)
+    if first_ends:
+        await last.close(complete=True)
+
+    assert [line["id"] for line in read(tmp_path / "tax_forms.jsonl")] == ["1", "1"]
+
+
 async def test_a_full_disk(tmp_path: Path):
     """A full disk is a SinkError, at the latest when the sink is closed."""
     (tmp_path / "tax_forms.jsonl.partial").symlink_to("/dev/full")

@@ -160,6 +160,8 @@ async def test_stop_of_a_process(fake: FakePinwheel, pinwheel: Pinwheel, postgre
     stop = asyncio.Event()
     first = asyncio.create_task(fleet(pinwheel, postgres).sync(products=PRODUCTS, stop=stop))
     await until(fake, "get_income", 12)
+    while (await status(postgres)).products["income"].complete < 11:
+        await asyncio.sleep(0.01)
     stop.set()
     left = await first
 

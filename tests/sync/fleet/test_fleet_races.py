@@ -146,6 +146,82 @@ async def test_two_claim_a_partition(engine: AsyncEngine):
     assert second is None
 
 
+async def test_what_is_given_back(engine: AsyncEngine):
+    """A list or a partition that is given back can be claimed at once, by whoever held it no longer counts."""
+    _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
+    assert await do(engine, queries.add_partition, RUN, token, 1, part("a"))
+    mine = await claim(engine)
+    assert mine is not None
+
+    await do(engine, queries.release_list, RUN, token)
+    await do(engine, queries.release, RUN, mine)
+
+    assert await do(engine, queries.renew_list, RUN, token, LEASE_S) is None
+    assert await do(engine, queries.renew, RUN, mine, LEASE_S, {}, 0) is None
+    assert await do(engine, queries.claim_list, RUN, LEASE_S) is not None
+    assert await claim(engine) is not None
+
+
+async def test_what_others_gave_back(engine: AsyncEngine):
+    """Who was replaced gives nothing back that is another one's by now."""
+    _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
+    await do(engine, queries.add_partition, RUN, token, 1, part("a"))
+    mine = await claim(engine)
+    await lapse(engine)
+    await do(engine, queries.claim_list, RUN, LEASE_S)
+    await claim(engine)
+
+    await do(engine, queries.release_list, RUN, token)
+    await do(engine, queries.release, RUN, mine)
+
+    assert await do(engine, queries.claim_list, RUN, LEASE_S) is None
+    assert await claim(engine) is None
+
+
+async def test_nothing_is_begun_of_a_run_that_stops(engine: AsyncEngine):
+    """Of a run that was told to stop neither the list nor a partition is claimed, while others end their work."""
+    token = await partition(engine, "a")
+    await do(engine, queries.add_partition, RUN, token, 2, part("b"))
+    await claim(engine)
+    await do(engine, queries.stop, RUN)
+    await do(engine, queries.release_list, RUN, token)
+
+    assert not await do(engine, queries.end, RUN)
+    assert await claim(engine) is None
+    assert await do(engine, queries.claim_list, RUN, LEASE_S) is None
+
+
+async def test_a_list_of_a_run_that_is_over(engine: AsyncEngine):
+    """Who lists the accounts of a run that is over is told so when it renews its lease."""
+    _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
+    await do(engine, queries.stop, RUN)
+    assert await do(engine, queries.renew_list, RUN, token, LEASE_S) == "stopping"
+    await lapse(engine)
+    assert await do(engine, queries.end, RUN)
+
+    assert await do(engine, queries.renew_list, RUN, token, LEASE_S) is None
+
+
+async def test_runs_of_before(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch):
+    """Some runs are remembered, and the partitions of the last one before the one that is begun."""
+    monkeypatch.setattr(queries, "_KEPT_RUNS", 3)
+    document = {"account_id": "a", "product": "income", "error": "ServerError", "message": "m"}
+    async with engine.begin() as connection:
+        for number in range(1, 5):
+            _, token = await connection.run_sync(queries.claim_list, number, LEASE_S)  # type: ignore[misc]
+            failed = part("a", failures={"a": [document]})
+            assert await connection.run_sync(queries.add_partition, number, token, 1, failed)
+            await connection.run_sync(queries.stop, number)
+            await connection.run_sync(queries.release_list, number, token)
+            assert await connection.run_sync(queries.end, number)
+            await connection.run_sync(queries.begin, PLAN)
+        runs = [await connection.run_sync(queries.look, number) for number in range(1, 6)]
+        failures = [len(await connection.run_sync(queries.failures, number)) for number in range(1, 6)]
+
+    assert [run is not None for run in runs] == [False, False, True, True, True]
+    assert failures == [0, 0, 0, 1, 0]
+
+
 async def test_two_claim_two_partitions(engine: AsyncEngine):
     """Of two partitions each of two that claim at the same time gets one."""
     token = await partition(engine, "a")
@@ -428,6 +504,29 @@ async def test_a_list_that_begins_again(engine: AsyncEngine):
     assert [ended, restarts] == [True, True]
     run = await look(engine)
     assert (run.pages, run.cursor, run.counts["accounts"], run.counts["income.items"]) == (0, None, 0, 1)
+
+
+async def test_what_a_list_that_begins_again_takes_back(engine: AsyncEngine):
+    """What a list counted and found to fail is taken back when it begins again; what was read stays."""
+    documents = [
+        {"account_id": "a", "product": product, "error": "ServerError", "message": "m"}
+        for product in ("accounts", "income")
+    ]
+    listed = {"accounts": 2, "erased": 1, "income.unchanged": 1, "income.contradicted": 1, "error.ServerError": 1}
+    _, token = await do(engine, queries.claim_list, RUN, LEASE_S)
+    counts = Counter({**listed, "pages": 1, "lists_held_back": 1})
+    failed = part("a", counts=counts, failures={"a": documents[:1], "b": documents[:1]})
+    assert await do(engine, queries.add_partition, RUN, token, 1, failed)
+    mine = await claim(engine)
+    read = {"income.failed": 1, "income.contradicted": 1, "error.ServerError": 1, "pages": 1}
+    assert await do(engine, queries.finish, RUN, mine, counts=read, documents={"a": documents[1:]}, failed=[])
+    before = (await look(engine)).counts
+
+    assert await do(engine, queries.restart_list, RUN, token) is True
+
+    assert before == Counter(counts) + Counter(read) + Counter({"units": 1})
+    assert (await look(engine)).counts == Counter({**read, "pages": 2, "lists_held_back": 1, "units": 1})
+    assert await do(engine, queries.failures, RUN) == documents[1:]
 
 
 async def test_a_list_that_has_to_wait(engine: AsyncEngine):

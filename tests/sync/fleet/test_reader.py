@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 
-from pinwheel_async import Pinwheel, SupersededError
+from pinwheel_async import ForbiddenError, Pinwheel, SupersededError
 from pinwheel_async._clock import Clock
 from pinwheel_async.sync import Batch, Checkpoint, MemoryStore
 from pinwheel_async.sync._fleet.queries import RunRow
 from pinwheel_async.sync._fleet.reader import LostLeaseError, Reader
 from pinwheel_async.sync._run.plan import make_plan
-from pinwheel_async.testing import FakePinwheel
+from pinwheel_async.testing import FakePinwheel, Fault
 
 BEGAN = datetime.now(UTC) - timedelta(minutes=5)
 
@@ -54,13 +55,19 @@ async def account_id(fake: FakePinwheel) -> str:
 
 
 async def reader(
-    pinwheel: Pinwheel, store: MemoryStore, account_id: str, is_held: Callable[[], bool] = lambda: True
+    pinwheel: Pinwheel,
+    store: MemoryStore,
+    *account_ids: str,
+    is_held: Callable[[], bool] = lambda: True,
+    run: RunRow = RUN,
 ) -> Reader:
-    account = await pinwheel.accounts.get(account_id)
-    assert account.data_updated_at.paystubs is not None
     plan = make_plan(products=["paystubs"], accounts=None, ceiling=8)
-    units = {account_id: {"paystubs": account.data_updated_at.paystubs.isoformat()}}
-    return Reader(pinwheel, store, plan, RUN, units, is_held=is_held, stop=asyncio.Event(), clock=Clock())
+    units: dict[str, dict[str, str | None]] = {}
+    for account_id in account_ids:
+        account = await pinwheel.accounts.get(account_id)
+        assert account.data_updated_at.paystubs is not None
+        units[account_id] = {"paystubs": account.data_updated_at.paystubs.isoformat()}
+    return Reader(pinwheel, store, plan, run, units, is_held=is_held, stop=asyncio.Event(), clock=Clock())
 
 
 async def checkpoint(store: MemoryStore, account_id: str) -> Checkpoint:
@@ -135,3 +142,47 @@ async def test_after_the_lease(fake: FakePinwheel, pinwheel: Pinwheel, store: Me
         await (await reader(pinwheel, store, account_id, is_held=lambda: False)).run()
 
     assert not await store.checkpoints([account_id])
+
+
+async def test_what_was_read_before_the_run(
+    fake: FakePinwheel, pinwheel: Pinwheel, store: MemoryStore, account_id: str
+):
+    """What was read before the run is read again, though the account has not changed: else it would not be due."""
+    await (await reader(pinwheel, store, account_id)).run()
+    fake.clear_records()
+
+    await (await reader(pinwheel, store, account_id, run=evolve(RUN, began_at=datetime.now(UTC)))).run()
+
+    assert fake.counts["list_paystubs"] == 4
+
+
+async def test_a_list_of_before_the_refetch(
+    fake: FakePinwheel, pinwheel: Pinwheel, store: MemoryStore, account_id: str
+):
+    """Where everything is read again, a list that was left in the middle before that is read from its begin."""
+    await read_some(pinwheel, store, account_id)
+    fake.clear_records()
+    now = datetime.now(UTC)
+
+    await (await reader(pinwheel, store, account_id, run=evolve(RUN, began_at=now, forget_before=now))).run()
+
+    assert fake.counts["list_paystubs"] == 4
+
+
+@pytest.mark.parametrize("counted", [{}, {"paystubs.complete": 1}, {"paystubs.unchanged": 1}, {"paystubs.missing": 1}])
+async def test_refused_to_one_of_several(
+    fake: FakePinwheel, pinwheel: Pinwheel, store: MemoryStore, counted: dict[str, int]
+):
+    """A partition of which everything is refused ends the work, unless the run has read something elsewhere."""
+    ids = [fake.world.account_id(number) for number in range(2)]
+    fake.script(Fault(status=403), times=2, operation="list_paystubs")
+    run = evolve(RUN, counts=Counter({"accounts": 3, **counted}))
+    refused = await reader(pinwheel, store, *ids, run=run)
+
+    if counted:
+        await refused.run()
+    else:
+        with pytest.raises(ForbiddenError):
+            await refused.run()
+
+    assert refused.counters.report().products["paystubs"].failed == 2

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from pinwheel_async import ConfigurationError, Pinwheel, RequestError
+from pinwheel_async import ConfigurationError, Pinwheel, RequestError, SupersededError
 from pinwheel_async.models import Paystub, Tax
 from pinwheel_async.sync import (
     METADATA,
@@ -45,9 +45,11 @@ async def write(url: str, *batches: Batch[Any], **options: Any) -> datetime:
     """Write pages, and return a moment after that."""
     sink = SqlSink(url, history=True, **options)
     await sink.open()
-    for batch in batches:
-        await sink.write(batch)
-    await sink.close(complete=True)
+    try:
+        for batch in batches:
+            await sink.write(batch)
+    finally:
+        await sink.close(complete=True)
     return datetime.now(UTC)
 
 
@@ -357,10 +359,8 @@ async def test_accounts_that_are_gone(database: str):
     assert row["changed_at"] > row["first_seen_at"]
 
 
-@pytest.mark.parametrize("process", [False, True])
-async def test_a_call_after_each_commit(database: str, monkeypatch: pytest.MonkeyPatch, *, process: bool):
-    """What is to be called after a commit is called when the pages are there, whoever wrote them, and may fail."""
-    monkeypatch.setattr("pinwheel_async.sync._sql.writer_process.PAGES_BEFORE_START", 0)
+async def test_a_call_after_each_commit(database: str):
+    """What is to be called after a commit is called when a page is there, and only then, and may fail."""
     calls: list[int] = []
 
     def called() -> None:
@@ -368,9 +368,11 @@ async def test_a_call_after_each_commit(database: str, monkeypatch: pytest.Monke
         raise ValueError("planted")
 
     for at in range(2):
-        await write(database, page(paystub(net_pay_amount=at), at=at), on_commit=called, writer_process=process)
+        await write(database, page(paystub(net_pay_amount=at), at=at), on_commit=called)
         assert len(calls) == at + 1
     await write(database, on_commit=called)
+    with pytest.raises(SupersededError):
+        await write(database, page(paystub(net_pay_amount=2), at=-1), on_commit=called)
 
     assert len(calls) == 2
     assert ["new", "changed"] == [change.change for change in await seen(database)]

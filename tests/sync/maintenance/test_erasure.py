@@ -110,8 +110,8 @@ async def test_the_writer_process(pinwheel: Pinwheel, url: str, gone: str, monke
     assert not any((await using(SqlSink(url), lambda opened: opened.remains(gone))).values())
 
 
-async def test_failures_and_announcements(store: Callable[[], Any], gone: str):
-    """Nor are failures and announcements of an erased account kept; those of others are."""
+async def test_failures_announcements_and_values(store: Callable[[], Any], gone: str):
+    """Nor are failures, announcements and values of an erased account kept; those of others are."""
 
     def announcement(account_id: str) -> Announcement:
         return Announcement(
@@ -121,16 +121,23 @@ async def test_failures_and_announcements(store: Callable[[], Any], gone: str):
     def failure(account_id: str) -> FailedProduct:
         return FailedProduct(account_id=account_id, product="shifts", error="E", first_at=NOW, last_at=NOW)
 
-    async def keep(opened: Any) -> tuple[Any, Any]:
+    keys = [f"mirror:verified:{account_id}:shifts" for account_id in (gone, "other")]
+
+    async def keep(opened: Any) -> tuple[Any, Any, Any]:
+        await opened.save(keys[0], b"before")
         await opened.purge(gone)
+        values = [await opened.load_all(keys)]
+        await opened.save(keys[0], b"x")
+        await opened.save_all(dict.fromkeys(keys, b"x"))
+        values.append(await opened.load_all(keys))
         for account_id in (gone, "other"):
             await opened.announce(announcement(account_id))
         await opened.add_failures([failure(gone)])
         await opened.add_failures([failure(gone), failure("other")])
         lists = [(some.account_id, some.product) for some in await opened.announced_lists()]
-        return lists, [kept.account_id for kept in await opened.failures()]
+        return lists, [kept.account_id for kept in await opened.failures()], values
 
-    assert ([("other", "shifts")], ["other"]) == await using(store(), keep)
+    assert ([("other", "shifts")], ["other"], [{}, {keys[1]: b"x"}]) == await using(store(), keep)
 
 
 @pytest.mark.parametrize("kind", [AccountAdded, PaystubsAdded])

@@ -194,6 +194,28 @@ async def test_a_lock_is_waited_out(url: str, monkeypatch: pytest.MonkeyPatch):
     assert await count(url, "paystubs") == 1
 
 
+@pytest.mark.parametrize("ask", ["exists", "migrate", "open"])
+async def test_a_lock_is_waited_out_after_closing(url: str, monkeypatch: pytest.MonkeyPatch, ask: str):
+    """A sink that was closed is as patient as before when it is used again."""
+    monkeypatch.setitem(database_module._SQLITE, "timeout", 0.01)
+    monkeypatch.setattr(sink_module, "_CLOSE_S", 0)
+    sink = SqlSink(url)
+    await sink.open()
+    await sink.close(complete=True)
+    other = sqlite3.connect(url.partition("///")[2], isolation_level=None)
+    other.execute("PRAGMA journal_mode = DELETE")  # keeps out readers, too
+    other.execute("BEGIN EXCLUSIVE")
+    work = asyncio.create_task(getattr(sink, ask)())
+    done, _ = await asyncio.wait([work], timeout=0.25)
+    other.execute("COMMIT")
+    other.close()
+    await work
+    if ask == "open":
+        await sink.close(complete=True)
+
+    assert not done
+
+
 async def test_patience_ends(url: str, monkeypatch: pytest.MonkeyPatch):
     """A lock that outlasts the patience is an error of the sink, not of the page."""
     monkeypatch.setitem(database_module._SQLITE, "timeout", 0.01)
@@ -204,6 +226,22 @@ async def test_patience_ends(url: str, monkeypatch: pytest.MonkeyPatch):
         other.close()
 
     assert (type(error), error.reason) == (SinkError, "SQLITE_BUSY")
+
+
+async def test_an_error_for_each_page(url: str, monkeypatch: pytest.MonkeyPatch):
+    """Pages that could not be stored together have an error each, which hangs on no other."""
+    monkeypatch.setitem(database_module._SQLITE, "timeout", 0.01)
+    async with opened(url, patience_s=0.05) as sink:
+        other = sqlite3.connect(url.partition("///")[2], isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        pages = [page("paystubs", account, make_paystub(0)) for account in ("a", "b", "c")]
+        first, *others = await asyncio.gather(*[outcome(sink, batch) for batch in pages])
+        other.close()
+
+    assert len({id(error) for error in (first, *others)}) == 3
+    assert {(error.reason, error.place, error.__cause__, error.__context__) for error in (first, *others)} == {
+        ("SQLITE_BUSY", first.place, None, None)
+    }
 
 
 async def test_a_database_that_comes_back(postgres: str):

@@ -163,6 +163,20 @@ async def test_it_ends_with_its_sink(url: str):
     assert [("1",)] == [row[1:2] for row in (await contents(url))["incomes"]]
 
 
+async def test_a_call_after_its_commits(url: str):
+    """What is to be called after a commit is called when the writer process has stored a page, and only then."""
+    calls: list[int] = []
+    sink = SqlSink(url, writer_process=True, on_commit=lambda: calls.append(1))
+    await started(sink)
+
+    await sink.write(page(income(id="1")))
+    with pytest.raises(SupersededError):
+        await sink.write(page(begun_at=NOW - timedelta(days=1)))
+    await sink.close(complete=True)
+
+    assert calls == [1]
+
+
 async def test_it_does_not_hear_ctrl_c(url: str):
     """The writer process is not in the group of processes that a terminal interrupts."""
     sink = SqlSink(url, writer_process=True)
