@@ -25,7 +25,7 @@ from pinwheel_async.models.job import Job
 from pinwheel_async.sync._mirror.completeness import Completeness, CompletenessChecker, announcement_of_job
 from pinwheel_async.sync._mirror.fetcher import Fetcher
 from pinwheel_async.sync._report import SyncFailure, SyncReport
-from pinwheel_async.sync._run.plan import make_plan
+from pinwheel_async.sync._run.plan import EVER, make_plan
 from pinwheel_async.sync._run.reading import PAGE_LIMIT, Unit
 from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._sink import AnnouncementStore
@@ -147,7 +147,7 @@ async def reconcile(
 ) -> Reconciliation:
     """Find and fetch what was missed; see `Mirror.reconcile`."""
     began, at = clock.now(), since or last.unreconciled()
-    since, before = None if at is None else at - _GRACE, began - recheck_after
+    since, before = None if at is None else at - _GRACE, began - min(recheck_after, EVER)
     with background():
         jobs, touched = 0, dict[str, None]()
         odd: list[str] = []
