@@ -313,7 +313,7 @@ def _cautious(checkpoint: Checkpoint, max_removed: float | None, doubt: DecodeEr
     return checkpoint if max_removed is None else attrs.evolve(checkpoint, max_removed=max_removed)
 
 
-def contradiction(kind: Kind, page: Page[Any], *, left_out: int = 0) -> DecodeError | None:
+def contradiction(kind: Kind | Literal["jobs"], page: Page[Any], *, left_out: int = 0) -> DecodeError | None:
     """Return what is odd about a page of a list, so that it is not believed at once.
 
     Args:

@@ -270,15 +270,14 @@ async def test_what_no_database_holds(pinwheel: Pinwheel, served: Served, databa
 async def test_links(pinwheel: Pinwheel, served: Served, database: str, engine: AsyncEngine):
     """Links that grant access are nowhere, under whatever name they come; others stay."""
     link = "https://files.example.com/f.pdf?X-Amz-Signature=planted"
-    served.unknown = (
-        f'"unknown": {{"file": ["{link}"], "download_url": "planted", "page": "https://example.com/a?b=c"}}'
-    )
+    escaped = link.replace("/", r"\/")
+    served.unknown = f'"unknown": {{"file": ["{link}", "{escaped}"], "download_url": "planted", "page": "https://example.com/a?b=c"}}'
 
     await sync(pinwheel, SqlSink(database, raw=True), products=["tax_forms", "paystubs"])
 
     for table in ("tax_forms", "paystubs"):
         for raw in (await stored(engine, table)).values():
-            assert raw["unknown"] == {"file": [None], "download_url": None, "page": "https://example.com/a?b=c"}
+            assert raw["unknown"] == {"file": [None, None], "download_url": None, "page": "https://example.com/a?b=c"}
             assert "planted" not in repr(raw)
             assert "signature" not in repr(raw)
 
