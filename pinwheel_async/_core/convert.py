@@ -9,15 +9,25 @@ Code that only reads values may have structs instead of models, and code that re
 forgive nothing, and leave what is odd to the slow path.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 import attrs
 import msgspec
 
 from pinwheel_async._core.converter import structure
-from pinwheel_async._core.derived import Repair, builder_of, repair_of, struct_of
+from pinwheel_async._core.derived import (
+    Repair,
+    StructModel,
+    builder_of,
+    json_struct,
+    json_struct_of,
+    keep_json,
+    repair_of,
+    struct_of,
+)
 from pinwheel_async._core.fields import is_list, is_object
 from pinwheel_async._core.model import Model
 from pinwheel_async._core.page import PaginationMeta
@@ -35,7 +45,7 @@ DecodeTo: TypeAlias = Literal["models", "structs", "bytes"]
 
 `models`: to what calls return. `structs`: to structs with the same attributes, for code that only reads values.
 `bytes`: not at all, for code that hands the answer on. An answer that is not quite as documented, or of an older
-version, gives models anyway.
+version, gives models anyway, or, if their JSON is kept, structs.
 """
 
 
@@ -75,6 +85,9 @@ class Undecoded(Model):
     """Their ids, as they came; None where there is one object."""
 
 
+NONE_REFUSED: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+
+
 @attrs.define(repr=False)  # not frozen: one is made for each answer, in half the time
 class Decoded(Discreet):
     """What an answer did hold: data and meta, or the places that could not be read."""
@@ -87,8 +100,8 @@ class Decoded(Discreet):
     """Places where the answer was not as documented, and what was forgiven there."""
     tells_end: bool = True
     """Whether a page says if there is another one, as far as its version has a place for that."""
-    refused: tuple[tuple[str, ...], ...] = ()
-    """Problems of each item that was put apart."""
+    refused: Mapping[int, tuple[str, ...]] = NONE_REFUSED
+    """Problems of each item that was put apart, by its place in the list."""
 
 
 def envelope_of(shape: Shape, item: Any) -> Any:
@@ -118,7 +131,15 @@ class UndecodedEvent(Model):
     payload: msgspec.Raw = _NOTHING
 
 
-def decode(shape: Shape, body: bytes, version: str, decode_to: DecodeTo = "models", *, apart: bool = False) -> Decoded:
+def decode(
+    shape: Shape,
+    body: bytes,
+    version: str,
+    decode_to: DecodeTo = "models",
+    *,
+    apart: bool = False,
+    keep_json: bool = False,
+) -> Decoded:
     """Decode an answer of an API version. Never raises: hostile bytes come back as problems.
 
     Args:
@@ -127,13 +148,18 @@ def decode(shape: Shape, body: bytes, version: str, decode_to: DecodeTo = "model
         version: The version that it is of.
         decode_to: How far to decode its data.
         apart: Whether the problems of an item of a list are put apart, and cost no more than this item.
+        keep_json: Whether structs hold the JSON that they came as, and stand for models where these would be given.
     """
-    if decode_to != "models":
-        read = _decode_to_structs if decode_to == "structs" else _leave_undecoded
-        decoded = read(shape, body, version)
-        if decoded is not None:
-            return decoded
-    return _decoder(shape).decode(body, version, apart=apart)
+    decoded: Decoded | None = None
+    if decode_to == "bytes":
+        decoded = _leave_undecoded(shape, body, version)
+    elif decode_to == "structs":
+        decode_structs = _decode_to_json_structs if keep_json else _decode_to_structs
+        decoded = decode_structs(shape, body, version)
+    if decoded is not None:
+        return decoded
+    decoded = _decoder(shape).decode(body, version, apart=apart)
+    return _keeping_json(shape, body, decoded) if keep_json and not decoded.problems else decoded
 
 
 def read_as(kind: type[T], body: bytes) -> T | None:
@@ -170,6 +196,42 @@ def _decode_to_structs(shape: Shape, body: bytes, version: str) -> Decoded | Non
     return Decoded(envelope.data, getattr(envelope, "meta", None))
 
 
+def _decode_to_json_structs(shape: Shape, body: bytes, version: str) -> Decoded | None:
+    """Return the structs that an answer holds, each with its JSON; None if it is not quite as documented."""
+    if not _is_plain(shape, body, version):
+        return None
+    whole, item = _json_struct_decoders(shape)
+    try:
+        envelope: Any = whole.decode(body)
+        pieces: Sequence[msgspec.Raw] = envelope.data if shape.many else (envelope.data,)
+        items = tuple([keep_json(item.decode(piece), bytes(piece)) for piece in pieces])
+    except REFUSALS:
+        return None
+    return Decoded(items if shape.many else items[0], getattr(envelope, "meta", None))
+
+
+def _keeping_json(shape: Shape, body: bytes, decoded: Decoded) -> Decoded:
+    """Turn models into structs with the JSON that they came as, which needs another look at the body."""
+    pieces = [piece for at, piece in enumerate(_pieces(shape, repaired(body))) if at not in decoded.refused]
+    models: Sequence[Any] = decoded.data if shape.many else (decoded.data,)
+    items = tuple([json_struct(model, bytes(piece)) for model, piece in zip(models, pieces, strict=True)])
+    decoded.data = items if shape.many else items[0]
+    return decoded
+
+
+def _pieces(shape: Shape, body: bytes) -> Sequence[msgspec.Raw]:
+    """Return the JSON of each object of an answer that could be read, with or without an envelope around it."""
+    data: Any = read_as(_Data, body)
+    data = data.data if data is not None and data.data != _NOTHING else msgspec.Raw(body)
+    return reader(tuple[msgspec.Raw, ...])(data) if shape.many else (data,)
+
+
+class _Data(msgspec.Struct):
+    """An answer of which only its data are looked at."""
+
+    data: msgspec.Raw = _NOTHING
+
+
 def _leave_undecoded(shape: Shape, body: bytes, version: str) -> Decoded | None:
     """Read nothing but what an answer says about itself; None if that is odd, or the answer of an older version."""
     if not _is_plain(shape, body, version):
@@ -185,6 +247,14 @@ def _leave_undecoded(shape: Shape, body: bytes, version: str) -> Decoded | None:
 @cache
 def _struct_decoder(shape: Shape) -> "msgspec.json.Decoder[Any] | None":
     return decoder_of(envelope_of(shape, struct_of(cast("Any", shape.item))))
+
+
+@cache
+def _json_struct_decoders(
+    shape: Shape,
+) -> "tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[StructModel]]":
+    whole = msgspec.json.Decoder(envelope_of(shape, msgspec.Raw))
+    return whole, msgspec.json.Decoder(json_struct_of(cast("Any", shape.item)))
 
 
 @cache
@@ -232,7 +302,7 @@ class _ShapeDecoder:
         if decoded is not None:
             return decoded
         diagnostics = Diagnostics()
-        refused: list[tuple[str, ...]] | None = [] if apart else None
+        refused: dict[int, tuple[str, ...]] | None = {} if apart else None
         data = meta = None
         tells_end = True
         try:
@@ -248,9 +318,7 @@ class _ShapeDecoder:
             return Decoded(problems=tuple(diagnostics.problems), drift=tuple(diagnostics.drift))
         if is_plain and not refused:
             self._remember(diagnostics.drift)
-        return Decoded(
-            data, meta, drift=tuple(diagnostics.drift), tells_end=tells_end, refused=tuple(refused) if refused else ()
-        )
+        return Decoded(data, meta, drift=tuple(diagnostics.drift), tells_end=tells_end, refused=refused or NONE_REFUSED)
 
     def _decode_whole(self, body: bytes) -> Decoded | None:
         """Decode an answer that is as documented, or odd only where one was before; None if it is not."""
@@ -286,7 +354,7 @@ class _ShapeDecoder:
         self.odd_places = places
 
     def _items(
-        self, body: bytes, version: str, diagnostics: Diagnostics, refused: list[tuple[str, ...]] | None
+        self, body: bytes, version: str, diagnostics: Diagnostics, refused: dict[int, tuple[str, ...]] | None
     ) -> tuple[Any, Any] | None:
         """Decode a page item by item; None if it is no page whose parts can be told apart."""
         if self.raw_items is None or version < lifted_before(self.kind):
@@ -323,7 +391,7 @@ class _ShapeDecoder:
         return None
 
     def _document(
-        self, body: bytes, version: str, diagnostics: Diagnostics, refused: list[tuple[str, ...]] | None
+        self, body: bytes, version: str, diagnostics: Diagnostics, refused: dict[int, tuple[str, ...]] | None
     ) -> tuple[tuple[Any, Any], bool]:
         """Decode the whole answer by the slow path, with or without an envelope around it.
 
@@ -381,9 +449,9 @@ def _read_items(
     given: Sequence[Any],
     read: Callable[[Any, int], Any],
     diagnostics: Diagnostics,
-    refused: list[tuple[str, ...]] | None,
+    refused: dict[int, tuple[str, ...]] | None,
 ) -> tuple[Any, ...]:
-    """Read the items of a list; what is wrong with one of them goes to *refused*, if that is a list.
+    """Read the items of a list; what is wrong with one of them goes to *refused*, if there is one.
 
     Raises:
         StopReading: There are too many problems, refused items, or values, to go on.
@@ -408,6 +476,6 @@ def _read_items(
         del diagnostics.path[depth:]
         if len(refused) >= MAX_PROBLEMS:
             raise StopReading
-        refused.append(tuple(diagnostics.problems))
+        refused[index] = tuple(diagnostics.problems)
         diagnostics.problems.clear()
     return tuple(items)

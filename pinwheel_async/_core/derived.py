@@ -65,6 +65,46 @@ def attribute_names(kind: type[Model | StructModel]) -> tuple[str, ...]:
     return kind.__struct_fields__
 
 
+@cache
+def json_struct_of(model: Any) -> Any:
+    """Return the struct of a model that holds, in `kept_json`, the JSON that it came as, too."""
+    # No answer has a field of this name; whatever came under it would be replaced.
+    kept = (KEPT_JSON, bytes, msgspec.field(name="(json)", default=b""))
+    return msgspec.defstruct(
+        model.__name__, [kept], bases=(struct_of(model),), module=__name__, frozen=True, gc=False, kw_only=True
+    )
+
+
+KEPT_JSON: Final = "kept_json"
+"""Attribute of a struct that holds the JSON that it came as."""
+
+
+def kept_json(item: Model | StructModel) -> bytes | None:
+    """Return the JSON that an object came as; None if it does not hold that."""
+    return getattr(item, KEPT_JSON, None)
+
+
+def keep_json(item: StructModel, json: bytes) -> StructModel:
+    """Let a struct of `json_struct_of` hold the JSON that it came as."""
+    msgspec.structs.force_setattr(item, KEPT_JSON, json)
+    return item
+
+
+def json_struct(model: Model, json: bytes) -> StructModel:
+    """Return the struct with the values of a model, and the JSON that it came as."""
+    return cast("StructModel", json_struct_of(cast("Any", type(model)))(**_struct_values(model), kept_json=json))
+
+
+def _struct_values(model: Model) -> dict[str, Any]:
+    return {attribute.name: _as_structs(getattr(model, attribute.name)) for attribute in attributes(type(model))}
+
+
+def _as_structs(value: Any) -> Any:
+    if isinstance(value, Model):
+        return struct_of(cast("Any", type(value)))(**_struct_values(value))
+    return tuple([_as_structs(item) for item in cast("Any", value)]) if isinstance(value, tuple) else value
+
+
 def values_of(item: StructModel) -> dict[str, Any]:
     """Return the values of a struct by wire name."""
     return dict(zip(item.__struct_encode_fields__, msgspec.structs.astuple(item), strict=True))

@@ -2,14 +2,16 @@
 
 A byte order mark is skipped. Half of a surrogate pair, which some servers cut out of a longer text, becomes a mark that
 the readers of `scalars.py` note and replace. Everything else that is no JSON is refused, and the reason names the byte.
+An object that is stored as it came is written in one form, so that equal ones are equal texts (`stored_json`).
 """
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from pinwheel_async._core.fields import is_list, is_object
 from pinwheel_async._core.scalars import HALF_PAIR
 
 # Besides its own errors msgspec lets these out: for bad UTF-8, for brackets nested without end, and, where floats are
@@ -101,3 +103,69 @@ def is_cut_off(body: bytes) -> bool:
         text = str(error)
         return "truncated" in text or (f"(byte {len(body)})" in text and "trailing" not in text)
     return False
+
+
+_LINK_KEYS = ("download_url", "download_url_expiration")
+"""Names under which an object holds a link to a file, at whatever place."""
+
+_SIGNATURE = re.compile(r"(?:signature|credential|token|\bsig)=", re.IGNORECASE).search
+"""Finds in the query of a link that it grants access by itself, under whatever name a later version sends it."""
+
+_MAX_EXPONENT = 16_000
+"""Digits on either side of the point that PostgreSQL keeps of a number in JSON, less some."""
+
+
+def stored_json(json: bytes) -> bytes | None:
+    """Return JSON in the one form in which it is stored and compared; None if it cannot be read.
+
+    Names and values are those that came, and numbers have their digits. Keys are in the order of their names, so that
+    the same object is the same text, and of two equal keys the last one counts, as everywhere here. Links to files,
+    which grant access and differ at every call, are null. What no database holds becomes what one does, as it does in
+    models: U+FFFD for NUL and for half of a surrogate pair. A whole number of more than 4,300 digits cannot be read.
+    """
+    for attempt in (json, repaired(json)):
+        try:
+            value = _DECODER.decode(attempt)
+            found = _ENCODER.encode(value)
+            if b"://" in found or b"download_url" in found:  # not in what came, where they may be escaped
+                _leave_links_out(value)
+                found = _ENCODER.encode(value)
+            return _storable(found)
+        except REFUSALS:
+            continue
+    return None
+
+
+def _number(text: str) -> msgspec.Raw | str:
+    """Return a number digit for digit; as text if it is one that PostgreSQL does not know."""
+    exponent = text.lower().partition("e")[2]
+    is_storable = len(text) < _MAX_EXPONENT and (not exponent or abs(int(exponent[:10])) < _MAX_EXPONENT)
+    return msgspec.Raw(text.encode()) if is_storable else text
+
+
+_DECODER = msgspec.json.Decoder(float_hook=_number)
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def _leave_links_out(value: Any) -> None:
+    """Replace links to files by null, at whatever depth: without recursion, as it may be that of the parser."""
+    left: list[Any] = [value]
+    while left:
+        container = left.pop()
+        pairs: Any = container.items() if is_object(container) else enumerate(container) if is_list(container) else ()
+        for key, inner in pairs:
+            is_link = isinstance(inner, str) and "://" in inner and _SIGNATURE(inner.partition("?")[2])
+            if key in _LINK_KEYS or is_link:
+                cast("Any", container)[key] = None  # of a key that is there: the size stays
+            elif isinstance(inner, dict | list):
+                left.append(inner)
+
+
+_UNFIT = re.compile(rb"(\\\\)|\\u0000")
+
+
+def _storable(json: bytes) -> bytes:
+    """Replace what no database holds."""
+    if b"\\u0000" in json:
+        json = _UNFIT.sub(lambda found: found[1] or _UNKNOWN, json)
+    return json.replace(_MARK, _UNKNOWN) if _MARK in json else json

@@ -101,6 +101,7 @@ def read_answer(
     request: Request | None = None,
     decode_to: DecodeTo = "models",
     apart: bool = False,
+    keep_json: bool = False,
 ) -> Decoded:
     """Decode a final answer; its data are what the call returns.
 
@@ -111,6 +112,7 @@ def read_answer(
         request: What was asked for; a page that is full by its limit must say whether there is another one.
         decode_to: How far to decode its data; with structs or bytes, these stand where the row says models.
         apart: Whether an item of a list that cannot be read is left out, instead of refusing the whole list.
+        keep_json: As for `decode`.
 
     Raises:
         ApiError: The status is not a success.
@@ -127,7 +129,7 @@ def read_answer(
         if problem := _no_success(response):
             raise _refusal(row, response, [problem])
         return Decoded()
-    answer = decode(row.answer, response.body, response.version or version, decode_to, apart=apart)
+    answer = decode(row.answer, response.body, response.version or version, decode_to, apart=apart, keep_json=keep_json)
     problems = answer.problems
     if not answer.tells_end and len(answer.data) + len(answer.refused) >= _page_size(request):
         # Whoever took it for the last page would take what comes after it for deleted.
@@ -143,7 +145,7 @@ def read_answer(
 
 def refusals(row: Endpoint[Any], response: Response, answer: Decoded) -> tuple[DecodeError, ...]:
     """Return one error for each item that could not be read and was left out."""
-    return tuple([_refusal(row, response, paths) for paths in answer.refused]) if answer.refused else ()
+    return tuple([_refusal(row, response, paths) for paths in answer.refused.values()]) if answer.refused else ()
 
 
 def _refusal(row: Endpoint[Any], response: Response, paths: Sequence[str]) -> DecodeError:

@@ -240,9 +240,10 @@ class HttpCaller(Unpicklable):
         request: Request,
         *,
         decode_to: DecodeTo = "models",
+        keep_json: bool = False,
         on_error: OnError | None = None,
     ) -> T:
-        """Send *request*, again if that may help, and decode the answer as *row* and *decode_to* say.
+        """Send *request*, again if that may help, and decode the answer as *row*, *decode_to* and *keep_json* say.
 
         Items of a list that cannot be read are left out, and *on_error* is called for each, unless it is None.
 
@@ -260,7 +261,9 @@ class HttpCaller(Unpicklable):
             request = self._extras.applied(request)
         response = await self._interruptible(opened, row, request)
         try:
-            answer = self._read(row, request, response, decode_to=decode_to, apart=on_error is not None)
+            answer = self._read(
+                row, request, response, decode_to=decode_to, keep_json=keep_json, apart=on_error is not None
+            )
         except (ApiError, DecodeError) as error:
             failure = error.with_traceback(None)
         else:
@@ -280,7 +283,14 @@ class HttpCaller(Unpicklable):
             del failure  # or the error would hold its own frame, and so itself and the answer, until it is collected
 
     def _read(
-        self, row: Endpoint[Any], request: Request, response: Response, *, decode_to: DecodeTo, apart: bool
+        self,
+        row: Endpoint[Any],
+        request: Request,
+        response: Response,
+        *,
+        decode_to: DecodeTo,
+        keep_json: bool,
+        apart: bool,
     ) -> Decoded:
         """Read a final answer.
 
@@ -293,7 +303,15 @@ class HttpCaller(Unpicklable):
             raise api_error(row.name, response, retry_after_s=after_s)
         requested = request.version or self.settings.version
         self.drift.record_version(row.name, response, requested=requested)
-        return read_answer(row, response, version=requested, request=request, decode_to=decode_to, apart=apart)
+        return read_answer(
+            row,
+            response,
+            version=requested,
+            request=request,
+            decode_to=decode_to,
+            keep_json=keep_json,
+            apart=apart,
+        )
 
     async def download(self, link: SignedLink, path: Path | None) -> bytes | int:
         """Fetch the file behind a signed link; return it, or write it to *path* and return its size.

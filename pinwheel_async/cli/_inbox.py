@@ -1,10 +1,9 @@
 """Commands `pinwheel-async inbox ...`: count, list, revive, replay and purge what a receiver has stored."""
 
 import logging
-import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -13,7 +12,7 @@ from attrs import evolve, frozen
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from pinwheel_async.cli._options import InboxPlace, Json, inbox_key, inbox_old_keys, open_inbox
+from pinwheel_async.cli._options import InboxPlace, Json, duration, inbox_key, inbox_old_keys, open_inbox
 from pinwheel_async.cli._render import age_of, print_rows
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.settings import find_secret
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 DryRun = Annotated[bool, Parameter(show_default=False, help="Say what would be done, and do nothing.")]
 EventIds = Annotated[tuple[str, ...], Parameter(show_default=False, help="Ids of events; any when left out.")]
 State = Literal["waiting", "claimed", "done", "dead"]
-
-_AGE = re.compile(r"(\d+) ?(d|h|min)", re.ASCII)
-_AGE_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "min": timedelta(minutes=1)}
 
 _DEFAULT = InboxPlace()
 
@@ -388,10 +384,10 @@ def _require_choice(verb: str, meant: DeliveryFilter, *, everything: bool) -> No
 
 def _moment(option: str, text: str) -> datetime:
     """Read a day, a moment or an age."""
-    age = _AGE.fullmatch(text)
     try:
-        if age:
-            return datetime.now(UTC) - int(age[1]) * _AGE_UNITS[age[2]]
+        age = duration(text)
+        if age is not None:
+            return datetime.now(UTC) - age
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ConfigurationError(

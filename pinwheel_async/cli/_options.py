@@ -2,10 +2,12 @@
 
 import binascii
 import os
+import re
 import sys
 from base64 import b64decode
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +32,20 @@ INBOX_VARIABLE = "PINWHEEL_INBOX"
 
 OLD_KEYS_VARIABLE = "PINWHEEL_INBOX_OLD_KEYS"
 """Where the keys come from that it had before, apart by spaces."""
+
+
+_DURATION = re.compile(r"(\d+) ?(d|h|min)", re.ASCII)
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "min": timedelta(minutes=1)}
+
+
+def duration(text: str) -> timedelta | None:
+    """Read a duration such as 7d, 12h or 30min; None if it is none.
+
+    Raises:
+        OverflowError: It is longer than Python's own can be.
+    """
+    found = _DURATION.fullmatch(text)
+    return int(found[1]) * _UNITS[found[2]] if found else None
 
 
 @Parameter(name="*")

@@ -3,20 +3,21 @@
 import os
 import sys
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from pinwheel_async.cli._options import Connection, Json, TableNames, database_url
+from pinwheel_async.cli._options import Connection, Json, TableNames, database_url, duration
 from pinwheel_async.cli._render import print_plan, print_report, progress_bar
 from pinwheel_async.cli._report_file import report_file
 from pinwheel_async.cli._signals import stopping
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.products import PRODUCTS, Product
 from pinwheel_async.sync import Fleet, SqlSink, SyncReport, sync as run_sync
+from pinwheel_async.sync._run.plan import RECHECK_AFTER
 
 
 async def sync(
@@ -25,6 +26,7 @@ async def sync(
     products: Annotated[tuple[Product, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     accounts: Annotated[tuple[str, ...], Parameter(consume_multiple=True, show_default=False)] = (),
     changed_only: Annotated[bool, Parameter(negative="--no-changed-only")] = True,
+    recheck_after: str | None = None,
     retry_failed: bool = False,
     dry_run: bool = False,
     since: date | None = None,
@@ -35,6 +37,7 @@ async def sync(
     history: Annotated[bool | None, Parameter(negative="--no-history")] = None,
     change_scope: bool = False,
     fleet: bool = False,
+    writer_process: Annotated[bool | None, Parameter(negative="--no-writer-process")] = None,
     concurrency: int | None = None,
     requests_per_s: float | None = None,
     pace: str | None = None,
@@ -56,6 +59,9 @@ async def sync(
         Ids of accounts; all of the workspace when left out.
     changed_only:
         Fetch only what changed since it was stored, or everything again.
+    recheck_after:
+        How long a reading lasts of tax forms and of what the API names no moment for, such as 7d, 12h or 0d; 7d when
+        left out.
     retry_failed:
         Fetch nothing but what failed before.
     dry_run:
@@ -69,7 +75,7 @@ async def sync(
     keep_deleted:
         Keep what was deleted at the source, with the moment; as the database does when left out.
     raw:
-        Keep each object as JSON, too; as the database does when left out.
+        Keep each object as JSON, too, with fields that this version does not know; as the database does when left out.
     history:
         Keep what was stored before of objects that change; as the database does when left out.
     change_scope:
@@ -78,6 +84,8 @@ async def sync(
     fleet:
         Work together with other processes that say the same, on as many machines as there are: one run, of which each
         prints the whole report. It needs PostgreSQL.
+    writer_process:
+        Let another process write; where this machine has more than one core when left out.
     concurrency:
         Most products of accounts fetched at once; others may wait to be stored.
     requests_per_s:
@@ -90,6 +98,7 @@ async def sync(
     """
     if fleet and (accounts or retry_failed or dry_run):
         raise ConfigurationError("--fleet goes without --accounts, --retry-failed and --dry-run: one process is enough")
+    recheck = RECHECK_AFTER if recheck_after is None else _duration(recheck_after)
     named = names or TableNames()
     sink = SqlSink(
         database_url(database),
@@ -100,7 +109,7 @@ async def sync(
         history=history,
         change_scope=change_scope,
         # A second process writes only where a core is free.
-        writer_process=not raw and os.name == "posix" and (os.cpu_count() or 1) > 1,
+        writer_process=os.name == "posix" and (os.cpu_count() or 1) > 1 if writer_process is None else writer_process,
     )
     client = (connection or Connection()).open(requests_per_s=requests_per_s, pace=pace)
 
@@ -129,6 +138,7 @@ async def sync(
                     from_pay_date=from_pay_date or since,
                     from_start_date=from_start_date or since,
                     changed_only=changed_only,
+                    recheck_after=recheck,
                     stop=stop.event,
                     on_progress=show,
                     on_report=keep,
@@ -147,3 +157,18 @@ async def sync(
     if made.stopped:
         print("pinwheel-async: the run was stopped; what was fetched is stored", file=sys.stderr)
     return 0 if made.ok else 1
+
+
+def _duration(text: str) -> timedelta:
+    """Read how long a reading lasts.
+
+    Raises:
+        ConfigurationError: It is no duration.
+    """
+    try:
+        found = duration(text)
+    except OverflowError:
+        found = None
+    if found is None:
+        raise ConfigurationError("--recheck-after is a time, such as 7d, 12h or 30min")
+    return found

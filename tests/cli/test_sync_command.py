@@ -99,6 +99,28 @@ def test_an_unusable_database(run: Run, fake: FakePinwheel, tmp_path: Path):
     assert complaint(done) == f"the database cannot be used ({tmp_path / 'payroll.db'}): SQLITE_NOTADB"
 
 
+def test_rechecks(run: Run, fake: FakePinwheel):
+    """`--recheck-after` says how long a reading of tax forms lasts, and what is no time ends with 2."""
+    run(*sync(fake))
+    for after, count in (("0d", 8), ("12h", 0), ("999999999d", 0)):
+        fake.clear_records()
+
+        assert run(*sync(fake, "--recheck-after", after)).returncode == 0
+
+        assert fake.counts["list_tax_forms"] == count
+    for wrong in ("soon", "7 weeks", "99999999999d"):
+        done = run(*sync(fake, "--recheck-after", wrong))
+        assert (done.returncode, complaint(done)) == (2, "--recheck-after is a time, such as 7d, 12h or 30min")
+
+
+def test_a_writer_process(run: Run, fake: FakePinwheel):
+    """`--no-writer-process` writes alone, and `--writer-process` does not where no other process can write."""
+    place = ("sync", "--database", "sqlite://", "--base-url", fake.base_url)
+
+    assert run(*place, "--no-writer-process").returncode == 0
+    assert "needs a file" in complaint(run(*place, "--writer-process"))
+
+
 def test_again(run: Run, fake: FakePinwheel):
     """`sync` a second time lists the accounts and fetches nothing."""
     run(*sync(fake))

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pinwheel_async import PRODUCTS, DecodeError, Pinwheel, capture
 from pinwheel_async._core.convert import Shape, decode
 from pinwheel_async._core.converter import encode
-from pinwheel_async._core.derived import StructModel
+from pinwheel_async._core.derived import StructModel, kept_json
 from pinwheel_async._core.model import Model
 from pinwheel_async.sync import Batch, MemorySink, SqlSink, sync
 from pinwheel_async.sync._sink import Kind, without_link
@@ -24,12 +24,14 @@ KINDS: tuple[Kind, ...] = ("accounts", *PRODUCTS)
 class NotingSink(SqlSink):
     """Remembers which kinds of objects it was given."""
 
-    def __init__(self, database: str, *, raw: bool = False) -> None:
-        super().__init__(database, raw=raw)
+    def __init__(self, database: str, **options: Any) -> None:
+        super().__init__(database, **options)
+        self.with_json: set[bool] = set()
         self.seen: set[type[Any]] = set()
 
     async def write(self, batch: Batch) -> None:
         self.seen |= {StructModel if isinstance(item, StructModel) else Model for item in batch.items}
+        self.with_json |= {kept_json(item) is not None for item in batch.items}
         await super().write(batch)
 
 
@@ -49,13 +51,14 @@ async def test_a_database_is_given_structs(pinwheel: Pinwheel, url: str):
     assert sink.seen == {StructModel}
 
 
-async def test_raw_objects_are_models(pinwheel: Pinwheel, url: str):
-    """A sink that keeps objects whole is given models."""
-    sink = NotingSink(url, raw=True)
+async def test_raw_objects_hold_their_json(pinwheel: Pinwheel, url: str):
+    """A sink that keeps objects as they came is given structs that hold their JSON, and others hold none."""
+    for raw in (False, True):
+        sink = NotingSink(url, raw=raw, change_scope=True)
 
-    await sync(pinwheel, sink)
+        await sync(pinwheel, sink)
 
-    assert sink.seen == {Model}
+        assert (sink.seen, sink.with_json) == ({StructModel}, {raw})
 
 
 async def test_every_other_sink_is_given_models(pinwheel: Pinwheel):

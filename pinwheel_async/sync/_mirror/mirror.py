@@ -165,8 +165,9 @@ class Mirror:
         """Find and fetch what was missed, as after an outage, and say what was found.
 
         First the accounts with jobs since the last event, an hour of grace included: somebody may be waiting for them.
-        What these jobs say about the end of a list makes up for lost deliveries. Then all accounts: what changed since
-        it was read last is read again, by what the account says; so is what was announced and is not there. Background
+        What these jobs say about the end of a list makes up for lost deliveries; their own list is read again if it
+        contradicts itself, until two in a row say the same. Then all accounts: what changed since it was read last is
+        read again, by what the account says; so is what was announced and is not there. Background
         refreshes are in no list of jobs, so the second step finds more than the first, which only comes sooner.
 
         The last event is, until the first reconciliation, the last one before the mirror was opened.

@@ -1,18 +1,18 @@
 """Reconciliation after an outage: finds what was missed by jobs, by accounts, and by what was announced."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.converter import Serializable
 from pinwheel_async._http.limiter import background
 from pinwheel_async.client import Pinwheel
-from pinwheel_async.endpoints._paged import OnError
 from pinwheel_async.errors import (
     ApiError,
     CursorError,
@@ -21,15 +21,16 @@ from pinwheel_async.errors import (
     UnauthorizedError,
     UnconfirmedRemovalError,
 )
-from pinwheel_async.models.job import Job
 from pinwheel_async.sync._mirror.completeness import Completeness, CompletenessChecker, announcement_of_job
 from pinwheel_async.sync._mirror.fetcher import Fetcher
 from pinwheel_async.sync._report import SyncFailure, SyncReport
-from pinwheel_async.sync._run.plan import make_plan
-from pinwheel_async.sync._run.reading import PAGE_LIMIT, Unit
+from pinwheel_async.sync._run.plan import EVER, make_plan
+from pinwheel_async.sync._run.reading import PAGE_LIMIT, RESTARTS, Objects, Unit, contradiction, pages, pause
 from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._sink import AnnouncementStore
 from pinwheel_async.sync._store_clock import StoreClock
+
+logger = logging.getLogger("pinwheel_async.sync")
 
 _KEY = "mirror:last_event"
 """Key of the moment at which the last event was received."""
@@ -149,19 +150,11 @@ async def reconcile(
     """Find and fetch what was missed; see `Mirror.reconcile`."""
     clock = store_clock.clock
     began, at = clock.now(), since or last.unreconciled()
-    since, before = None if at is None else at - _GRACE, began - recheck_after
+    since, before = None if at is None else at - _GRACE, began - min(recheck_after, EVER)
     with background():
-        jobs, touched = 0, dict[str, None]()
-        odd: list[str] = []
-        async for job in _jobs(pinwheel, since, lambda error: odd.append(error.where)):
-            jobs += 1
-            announcement = announcement_of_job(job, received_at=clock.now())
-            if announcement is not None:
-                await store.announce(announcement)
-            if job.account_id is not None:
-                touched[job.account_id] = None
+        jobs = await _take_jobs(pinwheel, store, since, clock) if since is not None else _Jobs()
         changed = partial(_sync_changed, pinwheel, store, before=before, max_removed=max_removed, clock=store_clock)
-        reports = [await changed(touched)] if touched else []
+        reports = [await changed(jobs.touched)] if jobs.touched else []
         everything = await changed(None)
         reports.append(everything)
         incomplete = await checker.sweep(began)
@@ -171,26 +164,78 @@ async def reconcile(
     last.reconciled(began)  # only now: after a reconciliation that failed the next one begins where it began
     return Reconciliation(
         since=since,
-        jobs=jobs + len(odd),
-        unreadable_jobs=len(odd),
+        jobs=jobs.count,
+        unreadable_jobs=jobs.unreadable,
         accounts=everything.accounts,
         fetched=again
         + sum(counts.complete + counts.missing for report in reports for counts in report.products.values()),
         unchanged=everything.unchanged,
         contradicted=everything.contradicted,
-        held_back=sum(report.held_back for report in reports),
+        held_back=jobs.held_back + sum(report.held_back for report in reports),
         failures=(*everything.failures, *failed),
         settled=settled,
         incomplete=tuple(incomplete),
     )
 
 
-async def _jobs(pinwheel: Pinwheel, since: datetime | None, on_error: OnError) -> AsyncGenerator[Job, None]:
-    if since is not None:
-        found = pinwheel.jobs.list(from_timestamp=since, limit=PAGE_LIMIT).items(on_error=on_error)
-        async with aclosing(found) as jobs:
-            async for job in jobs:
-                yield job
+@define(repr=False)
+class _Jobs:
+    """What one reading of the list of jobs held."""
+
+    objects: Objects = field(factory=Objects)
+    """By which two of them are compared."""
+    count: int = 0
+    unreadable: int = 0
+    touched: dict[str, None] = field(factory=dict[str, None])
+    """Accounts that had jobs."""
+    doubt: DecodeError | None = None
+    """Why it is not to be believed by itself."""
+    held_back: int = 0
+    """Readings before it that were not believed."""
+
+
+async def _take_jobs(pinwheel: Pinwheel, store: AnnouncementStore, since: datetime, clock: Clock) -> _Jobs:
+    """Keep what the jobs since a moment announce; a list that contradicts itself is read again, as any other is.
+
+    Raises:
+        DecodeError: Each reading contradicted itself, and no two of them said the same.
+        PinwheelError: It could not be read, or not be stored.
+    """
+    doubted: _Jobs | None = None
+    for held_back in range(RESTARTS + 1):
+        jobs = await _take_jobs_once(pinwheel, store, since, clock)
+        jobs.held_back = held_back
+        if jobs.doubt is None or (doubted is not None and jobs.objects.agrees(doubted.objects)):
+            return jobs
+        logger.warning(
+            "the list of jobs is held back until another one says the same", extra={"event": "mirror_jobs_held_back"}
+        )
+        if held_back == RESTARTS:
+            raise jobs.doubt
+        doubted = jobs
+        await pause(clock)
+    raise AssertionError  # the last round returns or raises
+
+
+async def _take_jobs_once(pinwheel: Pinwheel, store: AnnouncementStore, since: datetime, clock: Clock) -> _Jobs:
+    """Keep what the jobs of one reading announce; what was kept before is not kept twice."""
+    jobs, odd = _Jobs(), list[str]()
+    source = pinwheel.jobs.list(from_timestamp=since, limit=PAGE_LIMIT)
+    async with aclosing(pages(source, on_error=lambda error: odd.append(error.where))) as found:
+        async for page in found:
+            jobs.objects.add(page.data)
+            jobs.doubt = jobs.doubt or contradiction("jobs", page, left_out=len(odd))
+            jobs.count += len(page.data) + len(odd)
+            jobs.unreadable += len(odd)
+            odd.clear()
+            for job in page.data:
+                announcement = announcement_of_job(job, received_at=clock.now())
+                if announcement is not None:
+                    await store.announce(announcement)
+                if job.account_id is not None:
+                    jobs.touched[job.account_id] = None
+            del page  # before the next one is fetched, see `Paged`
+    return jobs
 
 
 async def _sync_changed(

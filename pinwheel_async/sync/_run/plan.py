@@ -28,6 +28,9 @@ _A_DURATION = "a timedelta that is not negative, such as timedelta(days=7)"
 RECHECK_AFTER = timedelta(days=7)
 """How long a reading lasts of what may change unseen, unless told otherwise."""
 
+EVER = timedelta(days=36_500)
+"""As long as any reading lasts: what is longer, such as `timedelta.max`, has no moment when it began."""
+
 
 @frozen(kw_only=True)
 class Plan:
@@ -122,7 +125,7 @@ def make_plan(
         from_pay_date=from_pay_date,
         from_start_date=from_start_date,
         changed_only=changed_only is not False,
-        recheck_after=recheck_after,
+        recheck_after=min(recheck_after, EVER),
         max_removed=max_removed,
         retry_failed=retry_failed,
         dry_run=dry_run,

@@ -329,7 +329,7 @@ async def _read(pinwheel: Pinwheel, reading: Reading, attempt: _Attempt) -> Ende
     return "complete"
 
 
-def contradiction(kind: Kind, page: Page[Any], *, left_out: int = 0) -> DecodeError | None:
+def contradiction(kind: Kind | Literal["jobs"], page: Page[Any], *, left_out: int = 0) -> DecodeError | None:
     """Return what is odd about a page of a list, so that it is not believed at once.
 
     Args:

@@ -2,13 +2,28 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
 from attrs import evolve, frozen
-from sqlalchemy import Column, Connection, Index, Table, bindparam, delete, insert, inspect, select, text, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Table,
+    Text,
+    bindparam,
+    cast as cast_to,
+    delete,
+    insert,
+    inspect,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.schema import (
     CreateColumn,
     CreateIndex,
@@ -19,9 +34,14 @@ from sqlalchemy.schema import (
     SetTableComment,
 )
 
+from pinwheel_async._core.convert import Shape, decode, read_json
+from pinwheel_async._core.fields import attributes, wire_name
 from pinwheel_async.errors import ConfigurationError, SinkError
+from pinwheel_async.settings import LATEST_VERSION
+from pinwheel_async.sync._columns import MODELS
+from pinwheel_async.sync._sink import Kind
 from pinwheel_async.sync._sql.database import limit_wait, lock
-from pinwheel_async.sync._sql.tables import CHECKPOINTS, ERASURE_KEY, VALUES, VERSION, Tables, tables_of
+from pinwheel_async.sync._sql.tables import CHECKPOINTS, ERASURE_KEY, SCOPE, VALUES, VERSION, Tables, tables_of
 from pinwheel_async.sync._views.definitions import View, named_views
 from pinwheel_async.sync._views.make import drop_views, make_views
 from pinwheel_async.webhooks._inbox.sqlite_schema import APPLICATION_ID
@@ -194,7 +214,7 @@ def prepare(connection: Connection, *, version: int = SCHEMA_VERSION, steps: Map
     for table, name in found.columns:
         _add_column(connection, table, name)
     _fill(connection, [table.c[name] for table, name in found.columns if "member" in table.c[name].info])
-    _read_again(connection, found)
+    _read_again(connection, found, _fill_from_raw(connection, found))
     of_new_tables = [index for table in found.tables for index in table.indexes]
     for index in of_new_tables if is_on_postgres else (*found.indexes, *of_new_tables):
         connection.execute(CreateIndex(index))
@@ -356,16 +376,73 @@ def _fill(connection: Connection, columns: Sequence[Column[Any]]) -> None:
         after = rows[-1][table.c.id]
 
 
-def _read_again(connection: Connection, found: Found) -> None:
+def _fill_from_raw(connection: Connection, found: Found) -> Collection[Kind]:
+    """Fill added columns of objects that are stored as they came.
+
+    Of accounts nothing else would: one that comes again as it came before is not written again.
+
+    Returns:
+        The kinds of which every object was filled.
+    """
+    tables, whole = tables_of(connection), set[Kind]()
+    if not connection.scalar(select(tables[SCOPE].c.raw)):
+        return whole
+    for kind, stored in tables.stored.items():
+        table = stored.table
+        added = [table.c[name] for of_table, name in found.columns if of_table is table]
+        columns = [column for column in added if "attribute" in column.info and "member" not in column.info]
+        if columns and _fill_kind(connection, kind, table, columns):
+            whole.add(kind)
+    return whole
+
+
+def _fill_kind(connection: Connection, kind: Kind, table: Table, columns: Sequence[Column[Any]]) -> bool:
+    """Fill columns of a kind of objects; return whether each object held them in its JSON."""
+    names = {attribute.name: wire_name(attribute) for attribute in attributes(MODELS[kind])}
+    wires = {names[column.info["attribute"]] for column in columns}
+    keys = [*table.primary_key]
+    change = update(table).where(*[key == bindparam(f"key_{key.name}") for key in keys])
+    change = change.values({column.name: bindparam(column.name) for column in columns})
+    shape, after, is_whole = Shape(MODELS[kind], many=False, meta=None), None, True
+    while True:
+        query = select(*keys, cast_to(table.c.raw, Text)).order_by(*keys).limit(_AT_ONCE)
+        rows = connection.execute(query if after is None else query.where(tuple_(*keys) > after)).all()
+        if not rows:
+            return is_whole
+        changes: list[dict[str, Any]] = []
+        for *key, raw in rows:
+            json: bytes = b"null" if raw is None else raw.encode()
+            item = decode(shape, b'{"data":%s}' % json, LATEST_VERSION, "structs").data
+            if item is None:
+                is_whole = False
+                continue
+            is_whole = is_whole and wires <= {*read_json(json)}
+            values = {column.name: getattr(item, column.info["attribute"]) for column in columns}
+            changes.append(values | {f"key_{column.name}": value for column, value in zip(keys, key, strict=True)})
+        if changes:
+            connection.execute(change, changes)
+        after = tuple_(*rows[-1][:-1])
+
+
+def _read_again(connection: Connection, found: Found, filled: Collection[Kind]) -> None:
     """Let what was read of products be read again whose tables got columns or lines: they are null, or not there.
 
     Not of accounts: every list brings them again.
+
+    Args:
+        connection: In a transaction.
+        found: What was added.
+        filled: Kinds whose objects have what was added to their own table.
     """
     if found.version is None:
         return
     tables = tables_of(connection)
     added = {*found.tables, *[table for table, name in found.columns if "attribute" in table.c[name].info]}
-    kinds = [kind for kind, stored in tables.stored.items() if kind != "accounts" and added & {*stored.tables}]
+    kinds = [
+        kind
+        for kind, stored in tables.stored.items()
+        if kind != "accounts" and added & {*(stored.tables[1:] if kind in filled else stored.tables)}
+    ]
     checkpoints = tables[CHECKPOINTS]
     is_read = (checkpoints.c.reached == "complete", checkpoints.c["items"] > 0)
     for kind in kinds:

@@ -138,8 +138,8 @@ class SqlSink:
             keep_deleted: Whether paystubs, shifts and tax forms that the API does not list any more stay, with lines.
                 Their `deleted_at` says when the reading began that did not find them; it is null again if they come
                 back. As the copy is if None; a new one does not keep them.
-            raw: Whether the column `raw` keeps each object as JSON, every field of it but the links to files. As the
-                copy is if None; a new one does not.
+            raw: Whether the column `raw` keeps each object as JSON, as it came, with fields that this version does not
+                know, but for the links to files. As the copy is if None; a new one does not.
             history: Whether it is kept what was stored before of objects that change or are removed, for `as_of` and
                 `changes`. As the copy is if None; a new one does not. To end it removes what was kept.
             change_scope: Whether the copy becomes what this sink, and the sync that uses it, say of environment,
@@ -156,7 +156,7 @@ class SqlSink:
 
         Raises:
             ConfigurationError: No such URL, or no SQLite or PostgreSQL; a schema or prefix that cannot be; `patience_s`
-                is negative; or no other process can do this: it needs a URL, a file, no `raw`, and a POSIX system.
+                is negative; or no other process can do this: it needs a URL, a file, and a POSIX system.
         """
         if not patience_s >= 0:
             raise ConfigurationError("patience_s must not be less than 0")
@@ -166,7 +166,7 @@ class SqlSink:
         self._on_commit = on_commit
         self._closes_by = float("inf")
         if writer_process:
-            check_writer_process(self._place, raw=bool(raw))
+            check_writer_process(self._place)
         self._wants_process = writer_process
         self._process: WriterProcess | None = None
         self._wanted = Scope(keep_deleted=keep_deleted, raw=raw, history=history)
@@ -185,13 +185,13 @@ class SqlSink:
 
     @property
     def decode_to(self) -> DecodeTo:
-        """How far pages are to be decoded: not where another process does it, and to models where `raw` needs them.
-
-        Whether the copy keeps raw objects is known when the sink is open.
-        """
-        if self._raw:
-            return "models"
+        """How far pages are to be decoded: not where another process does it."""
         return "bytes" if self._wants_process else "structs"
+
+    @property
+    def keep_json(self) -> bool:
+        """Whether objects are to hold the JSON that they came as, for `raw`; known when the sink is open."""
+        return self._raw
 
     @property
     def batch_size(self) -> int:
@@ -271,7 +271,7 @@ class SqlSink:
             erasure_key=erasure_key,
         )
         self._group = GroupWriter(self._store, parallel=database.parallel)
-        if self._wants_process and not self._raw and isinstance(self._place, URL):
+        if self._wants_process and isinstance(self._place, URL):
             self._process = WriterProcess(
                 address(self._place),
                 self._tables.schema,
@@ -306,7 +306,7 @@ class SqlSink:
         if self._group is None:
             raise SinkError("the sink is not open", reason="closed")
         if self._process is None or not await self._process.write(batch):
-            await self._group.write(PageRows.of(decoded(batch)))
+            await self._group.write(PageRows.of(decoded(batch, keep_json=self._raw)))
         else:
             self._committed()
 

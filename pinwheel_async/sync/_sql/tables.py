@@ -15,7 +15,7 @@ says it never does.
 
 Some columns of objects are the sink's own. `first_seen_at` and `changed_at` say when the object was stored first, and
 when it, or one of its lines, last became another one; `digest` is a hash of the object, lines included. Null unless
-asked for are `raw`, the whole object as JSON, and in paystubs, shifts and tax forms `deleted_at`, when the reading
+asked for are `raw`, the object as JSON as it came, and in paystubs, shifts and tax forms `deleted_at`, when the reading
 began that did not find the object any more. Accounts always have it: it is set when two whole lists of the accounts,
 one after the other, did not name the account, whose data stays. When an object was last looked at is a matter of its
 whole reading, and stands in `pinwheel_checkpoints`: a row that did not change is not written.
@@ -75,7 +75,7 @@ _OPTION = "pinwheel_async_tables"
 
 _COMMENTS: Mapping[str, str] = {
     "deleted_at": "When the reading began that did not find it any more; null while the API lists it",
-    "raw": "The whole object as JSON, links to files left out; null unless asked for",
+    "raw": "The object as JSON as it came, links to files left out; null unless asked for",
     "first_seen_at": "When it was stored first",
     "changed_at": "When it, or one of its lines, last became another one",
     "digest": "Hash of the object, lines included",

@@ -62,7 +62,7 @@ def _exit() -> NoReturn:
 
 
 async def _store(sink: SqlSink, writer: asyncio.StreamWriter, number: int, content: bytes) -> None:
-    batch = unpack_page(content)
+    batch = unpack_page(content, keep_json=sink.keep_json)
     writer.write(frame(number, NOT_READ if batch is None else await _outcome(sink, batch)))
 
 

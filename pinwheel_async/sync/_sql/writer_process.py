@@ -53,7 +53,7 @@ _END_S = 5.0
 logger = logging.getLogger("pinwheel_async.sync")
 
 
-def check_writer_process(place: object, *, raw: bool) -> None:
+def check_writer_process(place: object) -> None:
     """Find out whether another process can write into a place.
 
     Raises:
@@ -63,7 +63,6 @@ def check_writer_process(place: object, *, raw: bool) -> None:
         (os.name != "posix", "works on POSIX systems only"),
         (not isinstance(place, URL), "needs a URL: it cannot use an engine of this process"),
         (isinstance(place, URL) and is_in_memory(place), "needs a file: it cannot see the memory of this process"),
-        (raw, "does not keep raw objects: leave out raw or writer_process"),
     ):
         if problem:
             raise ConfigurationError(f"the writer process {what}")

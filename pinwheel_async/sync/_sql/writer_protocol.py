@@ -8,7 +8,7 @@ from struct import Struct
 from typing import Any, cast
 
 from pinwheel_async._core.convert import Shape, decode
-from pinwheel_async._core.derived import UNPACKABLE, StructModel, pack, struct_of, unpacker
+from pinwheel_async._core.derived import UNPACKABLE, StructModel, json_struct_of, pack, struct_of, unpacker
 from pinwheel_async.errors import DecodeError, PinwheelError, SinkError, SupersededError, UnconfirmedRemovalError
 from pinwheel_async.settings import LATEST_VERSION
 from pinwheel_async.sync._columns import MODELS
@@ -79,28 +79,36 @@ def pack_page(batch: Batch[PageItems]) -> bytes | None:
         return None
 
 
-def unpack_page(content: bytes) -> Batch[PageItems] | None:
-    """Return a page that was packed; None if it cannot be read."""
+def unpack_page(content: bytes, *, keep_json: bool = False) -> Batch[PageItems] | None:
+    """Return a page that was packed; None if it cannot be read.
+
+    Args:
+        content: The page.
+        keep_json: Whether its objects are to hold the JSON that they came as.
+    """
     at = _SIZE.size + _SIZE.unpack_from(content)[0]
     kind, account_id, first, last, checkpoint, is_list = _head(content[_SIZE.size : at])
-    items = _structs(kind, content[at:]) if is_list is None else _read(kind, content[at:], is_list=is_list)
+    if is_list is None:
+        items = _structs(kind, content[at:], keep_json=keep_json)
+    else:
+        items = _read(kind, content[at:], is_list=is_list, keep_json=keep_json)
     if items is None:
         return None
     return Batch(kind=kind, account_id=account_id, items=items, first=first, last=last, checkpoint=checkpoint)
 
 
-def _structs(kind: Kind, content: bytes) -> Any:
+def _structs(kind: Kind, content: bytes, *, keep_json: bool) -> Any:
     """Unpack structs; None if they cannot be."""
     try:
-        return _unpack_structs(kind)(content)
+        return _unpack_structs(kind, keep_json)(content)
     except UNPACKABLE:
         return None
 
 
-def _read(kind: Kind, body: bytes, *, is_list: bool) -> Any:
+def _read(kind: Kind, body: bytes, *, is_list: bool, keep_json: bool) -> Any:
     """Decode an answer to structs; None if it gives models, because it is not quite as documented."""
     # An answer whose objects have to be lifted from an older version is never left undecoded.
-    data = decode(Shape(MODELS[kind], is_list, None), body, LATEST_VERSION, "structs").data
+    data = decode(Shape(MODELS[kind], is_list, None), body, LATEST_VERSION, "structs", keep_json=keep_json).data
     items: Any = data if is_list else (data,)
     return items if items is not None and all(isinstance(item, StructModel) for item in items) else None
 
@@ -143,5 +151,6 @@ _head = unpacker(cast("Any", tuple[Kind, str | None, bool, bool, Checkpoint | No
 
 
 @cache
-def _unpack_structs(kind: Kind) -> Any:
-    return unpacker(cast("Any", tuple)[struct_of(cast("Any", MODELS[kind])), ...])
+def _unpack_structs(kind: Kind, keep_json: bool) -> Any:
+    model = cast("Any", MODELS[kind])
+    return unpacker(cast("Any", tuple)[json_struct_of(model) if keep_json else struct_of(model), ...])

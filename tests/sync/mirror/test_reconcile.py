@@ -7,16 +7,23 @@ from typing import Any
 import attrs
 import pytest
 
-from pinwheel_async import PRODUCTS, Pinwheel, RequestError, ServerError, UnauthorizedError
+from pinwheel_async import PRODUCTS, DecodeError, Pinwheel, RequestError, ServerError, UnauthorizedError
 from pinwheel_async.events import AccountAdded, IncomeAdded, PaystubsAdded
+from pinwheel_async.models import Job
 from pinwheel_async.sync import Announcement, MemoryStore, Mirror
 from pinwheel_async.sync._mirror.completeness import CompletenessChecker, verified_key
 from pinwheel_async.sync._run.reading import Unit
-from pinwheel_async.testing import FakePinwheel, Fault, make_event
+from pinwheel_async.testing import FakePinwheel, Fault, make, make_event
 from pinwheel_async.webhooks import Context
 
 DAY = timedelta(days=1)
 EVERYTHING = 12 * len(PRODUCTS)
+
+
+def jobs_page(fake: FakePinwheel, *numbers: int, **answer: Any) -> Fault:
+    """Answer a list of jobs about some accounts."""
+    jobs = [make(Job, number, account_id=fake.world.account_id(number)).to_dict() for number in numbers]
+    return Fault(json={"data": jobs, **answer})
 
 
 class Counting(MemoryStore):
@@ -509,3 +516,44 @@ async def test_old_ends(store):
     await CompletenessChecker(store).sweep(datetime.now(UTC))
 
     assert ["1 days ago"] == [left.event_id for left in await store.announced("account", "tax_forms")]
+
+
+WHOLE = {"meta": {"count": 2, "next_cursor": None}}
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"meta": None}, {"meta": {"count": 1}}, {"meta": {"count": 5, "next_cursor": None}}]
+)
+async def test_a_list_of_jobs_without_its_end(fake, mirror, monkeypatch, answer):
+    """A list of jobs that does not say that it is at its end, or holds other than it says, is read again."""
+    monkeypatch.setattr("pinwheel_async.sync._run.reading._PAUSE_S", 0.01)
+    fake.script(jobs_page(fake, 1, **answer), jobs_page(fake, 1, 2, **WHOLE), operation="list_jobs")
+
+    found = await mirror.reconcile(since=datetime.now(UTC))
+
+    assert (found.jobs, found.held_back) == (2, 1)
+    assert fake.counts["list_jobs"] == 2
+
+
+async def test_lists_of_jobs_that_agree(fake, mirror, monkeypatch):
+    """A list of jobs without its end is believed when two in a row say the same."""
+    monkeypatch.setattr("pinwheel_async.sync._run.reading._PAUSE_S", 0.01)
+    fake.script(*[jobs_page(fake, *numbers) for numbers in ((1,), (1, 2), (2, 1))], operation="list_jobs")
+
+    found = await mirror.reconcile(since=datetime.now(UTC))
+
+    assert (found.jobs, found.held_back, found.unreadable_jobs) == (2, 2, 0)
+
+
+async def test_lists_of_jobs_that_never_agree(fake, mirror, store, monkeypatch):
+    """A list of jobs of which no two readings say the same is an error, and the next reconciliation begins there."""
+    monkeypatch.setattr("pinwheel_async.sync._run.reading._PAUSE_S", 0.01)
+    pages = [jobs_page(fake, *range(count)) for count in (1, 2, 3, 4)]
+    fake.script(*pages, operation="list_jobs")
+    began = datetime.now(UTC) - DAY
+    await handle(mirror, fake, began)
+
+    with pytest.raises(DecodeError, match=r"meta.next_cursor: missing"):
+        await mirror.reconcile()
+
+    assert (await mirror.reconcile()).since == began - timedelta(hours=1)

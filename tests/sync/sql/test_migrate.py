@@ -16,7 +16,7 @@ from pinwheel_async.models import Paystub
 from pinwheel_async.products import PRODUCTS
 from pinwheel_async.sync import METADATA, SqlSink, changes, export, purge, status, sync
 from pinwheel_async.sync._sql import database as database_module, migrate, sink as sink_module
-from pinwheel_async.sync._views.definitions import VIEWS
+from pinwheel_async.sync._views.definitions import ALL_VIEWS, VIEWS
 from pinwheel_async.testing import FakePinwheel
 
 NAMES = sorted(
@@ -222,6 +222,45 @@ async def test_added_columns_and_lines_are_filled(
     assert [list(map(_without_times, rows)) for rows in before] == [
         list(map(_without_times, await read(engine, query))) for query in queries
     ]
+
+
+@pytest.mark.parametrize("lacks", [False, True])
+async def test_added_columns_are_filled_from_raw(
+    fake: FakePinwheel,
+    pinwheel: Pinwheel,
+    database: str,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    lacks: bool,
+):
+    """Columns that a copy lacks are filled from raw objects, which is no change; what these lack is read again."""
+    monkeypatch.setattr(migrate, "_AT_ONCE", 5)
+    await sync(pinwheel, SqlSink(database, raw=True, history=True), products=["income", "shifts"])
+    added = {
+        "incomes": ["compensation_amount", "created_at"],
+        "accounts": ["customer_id", "created_at"],
+        "shifts": ["start_date", "type", "created_at"],
+    }
+    queries = [select(METADATA.tables[name]).order_by(*METADATA.tables[name].primary_key) for name in added]
+    before = [await read(engine, query) for query in queries]
+    assert all(row.created_at for row in before[0])
+    drop = [f"DROP VIEW {name}" for name in ALL_VIEWS]
+    drop += [f"DROP INDEX {index.name}" for index in METADATA.tables["shifts"].indexes]
+    if lacks:
+        plain = "json_remove(raw, '$.created_at')" if database.startswith("sqlite") else "raw - 'created_at'"
+        drop.append(f"UPDATE incomes SET raw = {plain} WHERE id = '{before[0][3].id}'")  # noqa: S608  # the fake's
+    statements = [f"ALTER TABLE {table} DROP COLUMN {name}" for table, names in added.items() for name in names]
+    await execute(engine, *drop, *statements)
+
+    await open_and_close(database)
+    filled = [await read(engine, query) for query in queries]
+    fake.clear_records()
+    await sync(pinwheel, SqlSink(database))
+
+    assert lacks or filled == before
+    assert [await read(engine, query) for query in queries[1:]] == before[1:]
+    assert {"list_accounts": 1, **({"get_income": len(before[0])} if lacks else {})} == fake.counts
+    assert not [change async for change in changes(database) if change.change == "changed"]
 
 
 def _without_times(row: Any) -> Any:

@@ -364,7 +364,6 @@ async def test_few_pages_start_no_process(pinwheel: Pinwheel, url: str, monkeypa
             "needs a file",
         ),
         (lambda: SqlSink(create_async_engine("sqlite+aiosqlite://"), writer_process=True), "needs a URL"),
-        (lambda: SqlSink("sqlite:///payroll.db", writer_process=True, raw=True), "raw"),
     ],
 )
 def test_what_it_cannot_do(make: Callable[[], SqlSink], problem: str):

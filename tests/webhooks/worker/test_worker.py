@@ -277,6 +277,13 @@ async def test_an_id_that_was_purged_starts_afresh(work):
     assert (["first", "second", "first", "second"], 1) == (calls, counts.done)
 
 
+@pytest.fixture
+def one_version(work, monkeypatch):
+    """An inbox on which workers of one version are at work; for others see `test_worker_versions.py`."""
+    monkeypatch.setattr(type(work.inbox), "spans_versions", False, raising=False)
+
+
+@pytest.mark.usefixtures("one_version")
 async def test_undecodable(work):
     """A delivery that cannot be decoded is dead at once, whole, with the place that could not be read."""
 
@@ -294,6 +301,7 @@ async def test_undecodable(work):
     assert 2 == (await work.inbox.entries(DeliveryFilter(states="dead")))[0].attempts + 1
 
 
+@pytest.mark.usefixtures("one_version")
 async def test_undecodable_until_an_upgrade(work, upgraded):
     """A delivery that could not be decoded is handled after an upgrade that can, once it is revived."""
     seen = []
