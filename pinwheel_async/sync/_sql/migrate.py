@@ -41,7 +41,8 @@ from pinwheel_async.settings import LATEST_VERSION
 from pinwheel_async.sync._columns import MODELS
 from pinwheel_async.sync._sink import Kind
 from pinwheel_async.sync._sql.database import limit_wait, lock
-from pinwheel_async.sync._sql.tables import CHECKPOINTS, ERASURE_KEY, SCOPE, VALUES, VERSION, Tables, tables_of
+from pinwheel_async.sync._sql.queries import read_again
+from pinwheel_async.sync._sql.tables import ERASURE_KEY, SCOPE, VALUES, VERSION, Tables, tables_of
 from pinwheel_async.sync._views.definitions import View, named_views
 from pinwheel_async.sync._views.make import drop_views, make_views
 from pinwheel_async.webhooks._inbox.sqlite_schema import APPLICATION_ID
@@ -443,11 +444,8 @@ def _read_again(connection: Connection, found: Found, filled: Collection[Kind]) 
         for kind, stored in tables.stored.items()
         if kind != "accounts" and added & {*(stored.tables[1:] if kind in filled else stored.tables)}
     ]
-    checkpoints = tables[CHECKPOINTS]
-    is_read = (checkpoints.c.reached == "complete", checkpoints.c["items"] > 0)
     for kind in kinds:
-        mine = update(checkpoints).where(checkpoints.c.product == kind, *is_read)
-        count = connection.execute(mine.values(reached="reading", cursor=None)).rowcount
+        count = read_again(connection, kind)
         if count:
             logger.warning(
                 "the tables of %s got columns: the next sync reads them again for %d accounts",

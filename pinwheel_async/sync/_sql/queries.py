@@ -112,6 +112,14 @@ def save_scope(connection: Connection, scope: Scope) -> None:
     connection.execute(insert(table).values(id=1, **attrs.asdict(scope, recurse=False)))
 
 
+def read_again(connection: Connection, kind: str) -> int:
+    """Let what was read of a product be read again by the next sync; return for how many accounts."""
+    checkpoints = tables_of(connection)[CHECKPOINTS]
+    is_read = (checkpoints.c.reached == "complete", checkpoints.c["items"] > 0)
+    mine = update(checkpoints).where(checkpoints.c.product == kind, *is_read)
+    return connection.execute(mine.values(reached="reading", cursor=None)).rowcount
+
+
 def load(connection: Connection, key: str) -> bytes | None:
     """Return a small value."""
     table = tables_of(connection)[VALUES].c

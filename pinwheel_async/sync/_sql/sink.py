@@ -27,7 +27,7 @@ from pinwheel_async.errors import (
     SupersededError,
     UnconfirmedRemovalError,
 )
-from pinwheel_async.products import Product
+from pinwheel_async.products import PRODUCTS, Product
 from pinwheel_async.sync._columns import unstorable
 from pinwheel_async.sync._page_formats import PageItems, decoded
 from pinwheel_async.sync._scope import Scope
@@ -143,7 +143,8 @@ class SqlSink:
             history: Whether it is kept what was stored before of objects that change or are removed, for `as_of` and
                 `changes`. As the copy is if None; a new one does not. To end it removes what was kept.
             change_scope: Whether the copy becomes what this sink, and the sync that uses it, say of environment,
-                products, days, `keep_deleted` and `raw`, where it is something else, which is an error otherwise.
+                products, days, `keep_deleted` and `raw`, where it is something else, which is an error otherwise. With
+                another `raw` the next sync reads everything again.
             migrate: Whether `open` makes the tables, and brings those of an earlier version up to date. If not, it only
                 checks them: for a role without the right to, for which `migrate` is called before.
             writer_process: Whether a process of its own decodes and writes the pages after the first 200: where a core
@@ -505,8 +506,13 @@ class SqlSink:
 
         def save(connection: Connection) -> Scope:
             lock(connection)
-            current = queries.load_scope(connection).merge(wanted, change=self._change_scope)
+            before = queries.load_scope(connection)
+            current = before.merge(wanted, change=self._change_scope)
             queries.save_scope(connection, current)
+            if bool(current.raw) is not bool(before.raw):
+                # What did not change would keep the column as it is, for ever. Accounts come again with every list.
+                for kind in PRODUCTS:
+                    queries.read_again(connection, kind)
             return current
 
         self._scope = await self._run(_UNUSABLE, save)

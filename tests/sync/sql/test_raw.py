@@ -312,3 +312,21 @@ async def test_an_export_and_a_purge(
     assert await stored(engine, "incomes") == {}
     async with engine.connect() as connection:
         assert not [*await connection.execute(select(METADATA.tables["pinwheel_changes"]))]
+
+
+async def test_raw_of_what_was_read_before(fake: FakePinwheel, database: str, engine: AsyncEngine):
+    """Where raw objects are begun, or ended, the next sync makes the column so for all, changed or not, and once."""
+    async with Pinwheel(fake.api_secret, base_url=fake.base_url) as pinwheel:
+        await sync(pinwheel, SqlSink(database))
+        for raw in (True, False):
+            await sync(pinwheel, SqlSink(database, raw=raw, change_scope=True))
+            again = await sync(pinwheel, SqlSink(database))
+
+            async with engine.connect() as connection:
+                found = [
+                    (kind, row.raw is not None)
+                    for kind, stored in STORED.items()
+                    for row in await connection.execute(select(stored.table.c.raw))
+                ]
+            assert {*found} == {(kind, raw) for kind in STORED}
+            assert again.items == 0
