@@ -64,7 +64,7 @@ async def copy(engine: AsyncEngine, sink: SqlSink) -> AsyncEngine:
 
 
 def purge(connection: Connection) -> object:
-    return queries.purge(connection, GONE, NOW)
+    return queries.purge(connection, GONE)
 
 
 async def meanwhile(copy: AsyncEngine, first: Work, second: Work) -> None:

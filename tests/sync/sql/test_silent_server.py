@@ -124,16 +124,20 @@ async def test_a_write_that_is_given_up(silence: Silence):
     assert waiting.cancelled()
 
 
-@pytest.mark.parametrize("process", [False, True])
+@pytest.mark.parametrize(
+    ("carried", "process"),
+    [(50_000, False), (200_000, False), (200_000, True)],
+    ids=["makes-tables", "stores", "stores-by-process"],
+)
 async def test_a_sync_that_is_asked_to_stop(
-    pinwheel: Pinwheel, silence: Silence, monkeypatch: pytest.MonkeyPatch, *, process: bool
+    pinwheel: Pinwheel, silence: Silence, monkeypatch: pytest.MonkeyPatch, carried: int, *, process: bool
 ):
-    """A sync ends when it is asked to, whatever the server says, also where another process writes."""
+    """A sync ends when it is asked to, whatever the server says: while it opens, or where another process writes."""
     monkeypatch.setattr("pinwheel_async.sync._sql.writer_process.PAGES_BEFORE_START", 0)
     monkeypatch.setattr("pinwheel_async.sync._sql.writer_process._CLOSE_S", 2.0)
     url, stop = await silence.start(), asyncio.Event()
     running = asyncio.create_task(sync(pinwheel, SqlSink(url, writer_process=process), stop=stop))
-    while silence.carried < 100_000 and not running.done():
+    while silence.carried < carried and not running.done():
         await asyncio.sleep(0.01)
     silence.begun.set()
     assert not running.done()
