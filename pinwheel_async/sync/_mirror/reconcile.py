@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from pinwheel_async._clock import Clock
 from pinwheel_async._core.converter import Serializable
 from pinwheel_async._http.limiter import background
+from pinwheel_async._privacy import Discreet
 from pinwheel_async.client import Pinwheel
 from pinwheel_async.errors import (
     ApiError,
@@ -179,7 +180,7 @@ async def reconcile(
 
 
 @define(repr=False)
-class _Jobs:
+class _Jobs(Discreet):
     """What one reading of the list of jobs held."""
 
     objects: Objects = field(factory=Objects)
