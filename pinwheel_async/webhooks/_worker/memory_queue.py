@@ -187,7 +187,7 @@ class MemoryQueue:
         if queue.marking:  # which claims it
             self._ready.pop(queue.key, None)
             return True
-        if not queue.handled:
+        if first.is_first or not queue.handled:  # it is claimed; what follows others is when they are marked
             self.late.append(first.claim)
         self._left(queue.waiting.popleft())
         self.cut(queue)
