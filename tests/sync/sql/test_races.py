@@ -69,14 +69,17 @@ def purge(connection: Connection) -> object:
 
 async def meanwhile(copy: AsyncEngine, first: Work, second: Work) -> None:
     """Do the first thing; commit it when the second is done as far as it can be before that."""
-    waits = asyncio.Event()
+    waits, has_begun = asyncio.Event(), asyncio.Event()
 
     def look(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if copy.dialect.name == "sqlite" and statement.startswith(("BEGIN IMMEDIATE", "INSERT")):
+        if has_begun.is_set() and copy.dialect.name == "sqlite" and statement.startswith(("BEGIN IMMEDIATE", "INSERT")):
             waits.set()
 
+    # Of the engine, and before there are connections: those of SQLAlchemy 2.0 have no events of their own.
+    event.listen(copy.sync_engine, "before_cursor_execute", look)
+
     async def do_second(connection: AsyncConnection) -> None:
-        event.listen(connection.sync_connection, "before_cursor_execute", look)
+        has_begun.set()
         await connection.run_sync(second)
         await connection.commit()
 

@@ -14,7 +14,7 @@ def handed(token: int) -> Handed:
 
 
 def test_claimed_again_and_late():
-    """A claim that comes while an older one of its account is to be marked is given back if it may not begin any more."""
+    """A claim that comes while an older one of its account is to be marked is given back if it is too late to begin."""
     now = [0.0]
     memory = MemoryQueue(lease_s=30, monotonic=lambda: now[-1], wake=lambda: None)
     memory.take([handed(1)])
