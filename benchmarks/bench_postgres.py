@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from itertools import count, islice
 from pathlib import Path
@@ -111,23 +111,29 @@ async def _fill(url: str) -> None:
     """Put as many deliveries as each line says, and how many of each account."""
     from pinwheel_async.webhooks import PostgresInbox  # noqa: PLC0415
 
-    inbox, numbers = PostgresInbox(url), count()
+    inbox = PostgresInbox(url)
     await inbox.open()
-    print("ready", flush=True)
-    while line := await _line():
-        number, each = map(int, line.split())
-        some = _deliveries(numbers, number, each)
-        print("made", flush=True)
-        await _line()
-        began = time.perf_counter()
-        await _put(inbox, some)
-        print(time.perf_counter() - began, flush=True)
+    await _time_each(lambda some: _put(inbox, some))
     await inbox.close()
 
 
 async def _fill_bare(url: str) -> None:
-    connection, numbers = await asyncpg.connect(url), count()
+    """Insert the same bodies as fast as the driver can."""
+    connection = await asyncpg.connect(url)
     await connection.execute(BARE)
+
+    async def put(some: list[Any]) -> None:
+        for first in range(0, len(some), WRITERS):
+            part = sorted([(delivery.event_id, delivery.body) for delivery in some[first : first + WRITERS]])
+            await connection.execute(INSERT_BARE, *map(list, zip(*part, strict=True)))
+
+    await _time_each(put)
+    await connection.close()
+
+
+async def _time_each(put: Callable[[list[Any]], Awaitable[None]]) -> None:
+    """Make the deliveries of each line, put them at the next one, and print how long that took."""
+    numbers = count()
     print("ready", flush=True)
     while line := await _line():
         number, each = map(int, line.split())
@@ -135,11 +141,8 @@ async def _fill_bare(url: str) -> None:
         print("made", flush=True)
         await _line()
         began = time.perf_counter()
-        for first in range(0, len(some), WRITERS):
-            part = sorted([(delivery.event_id, delivery.body) for delivery in some[first : first + WRITERS]])
-            await connection.execute(INSERT_BARE, *map(list, zip(*part, strict=True)))
+        await put(some)
         print(time.perf_counter() - began, flush=True)
-    await connection.close()
 
 
 async def _work(url: str, path: str, slot: int) -> None:

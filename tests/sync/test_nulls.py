@@ -3,7 +3,6 @@
 import copy
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pinwheel_async import Pinwheel
 from pinwheel_async.events import decode_event
 from pinwheel_async.sync import JsonLinesSink, MemoryStore, Mirror, ParquetSink, Sink, SqlSink, sync
 from pinwheel_async.testing import FakePinwheel, Fault
-from pinwheel_async.webhooks import Context
+from tests.sync.handling import handle_event
 
 SAMPLES = sorted((Path(__file__).parents[1] / "data" / "samples").glob("*.json"))
 OPERATIONS: dict[Any, str] = {
@@ -57,18 +56,7 @@ async def test_events(fake: FakePinwheel, pinwheel: Pinwheel, url: str, sample: 
             event = decode_event(json.dumps(with_null(body, place)).encode()).event
             if event is None:
                 continue  # refused with its place, by the receiver
-            context = Context(
-                event_id=f"event {number}",
-                attempt=1,
-                received_at=datetime.now(UTC),
-                key="secret-1",
-                version=None,
-                webhook_id=None,
-                traceparent=None,
-                app=None,
-            )
-            for handler in mirror.router.matching(event):
-                await handler.start(event, context)
+            await handle_event(mirror, event, event_id=f"event {number}")
 
 
 def sinks(folder: Path) -> list[Sink]:

@@ -12,7 +12,7 @@ from pinwheel_async.events import IncomeAdded
 from pinwheel_async.sync import Mirror, SqlSink, _store_clock, sync
 from pinwheel_async.sync._store_clock import StoreClock
 from pinwheel_async.testing import FakePinwheel, make_event
-from pinwheel_async.webhooks import Context
+from tests.sync.handling import handle_event
 
 Machine = Callable[[], datetime]
 
@@ -37,18 +37,7 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def handle(mirror: Mirror, fake: FakePinwheel, received_at: datetime) -> None:
     event = make_event(IncomeAdded, account_id=fake.world.account_id(0))
-    context = Context(
-        event_id=event.event_id,
-        attempt=1,
-        received_at=received_at,
-        key="secret-1",
-        version=None,
-        webhook_id=None,
-        traceparent=None,
-        app=None,
-    )
-    for handler in mirror.router.matching(event):
-        await handler.start(event, context)
+    await handle_event(mirror, event, received_at=received_at)
 
 
 @pytest.mark.parametrize("by", ["database", "machine"])

@@ -28,7 +28,8 @@ from pinwheel_async.sync import (
     sync,
 )
 from pinwheel_async.testing import FakePinwheel, make_event
-from pinwheel_async.webhooks import Context, Readiness, SqliteInbox
+from pinwheel_async.webhooks import Readiness, SqliteInbox
+from tests.sync.handling import handle_event
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GONE = 3
@@ -147,21 +148,10 @@ async def test_no_event_brings_it_back(
     """A mirror asks for nothing of an erased account, whatever event names it."""
     await using(store(), lambda opened: opened.purge(gone))
     event = make_event(kind, account_id=gone)
-    context = Context(
-        event_id="event",
-        attempt=1,
-        received_at=datetime.now(UTC) - timedelta(hours=1),
-        key="secret-1",
-        version=None,
-        webhook_id=None,
-        traceparent=None,
-        app=None,
-    )
 
     async with Mirror(pinwheel, store(), debounce_s=0) as mirror:
+        await handle_event(mirror, event, event_id="event", received_at=datetime.now(UTC) - timedelta(hours=1))
         handlers = mirror.router.matching(event)
-        for handler in handlers:
-            await handler.start(event, context)
         announced = await mirror.completeness(gone)
 
     assert handlers

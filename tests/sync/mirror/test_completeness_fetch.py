@@ -22,7 +22,7 @@ from pinwheel_async.events import (
 from pinwheel_async.events.paystubs import PaystubsParams
 from pinwheel_async.sync import Announcement, Completeness, MemoryStore, Mirror, sync
 from pinwheel_async.testing import FakePinwheel, Fault, make_event
-from pinwheel_async.webhooks import Context
+from tests.sync.handling import handle_event
 
 Handle = Callable[..., Awaitable[None]]
 MORE = PaystubsParams(sync_status="in_progress")
@@ -53,18 +53,8 @@ def handle(time) -> Handle:
 
     async def run(mirror: Mirror, *events: Event) -> None:
         for number, event in enumerate(events):
-            context = Context(
-                event_id=event.event_id or f"event-{number}",
-                attempt=1,
-                received_at=time.clock.now(),
-                key="secret-1",
-                version=None,
-                webhook_id=None,
-                traceparent=None,
-                app=None,
-            )
-            for handler in mirror.router.matching(event):
-                await handler.start(event, context)
+            event_id = event.event_id or f"event-{number}"
+            await handle_event(mirror, event, event_id=event_id, received_at=time.clock.now())
             time.advance(10)
 
     return run

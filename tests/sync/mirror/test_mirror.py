@@ -45,7 +45,7 @@ from pinwheel_async.models.webhook import WebhookEventName
 from pinwheel_async.products import Product
 from pinwheel_async.sync import Batch, Checkpoint, MemoryStore, Mirror, Scope, sync
 from pinwheel_async.testing import FakePinwheel, Fault, make_event
-from pinwheel_async.webhooks import Context
+from tests.sync.handling import handle_event
 
 Handle = Callable[..., Awaitable[None]]
 ACCOUNT = """{"created_at": "2026-01-01T00:00:00Z", "platform_id": "platform-1", "connected": true,
@@ -72,18 +72,7 @@ def handle(time) -> Handle:
     async def run(mirror: Mirror, *events: Event, received_at: datetime | None = None, attempt: int = 1) -> None:
         at = received_at or time.clock.now()
         for event in events:
-            context = Context(
-                event_id=event.event_id,
-                attempt=attempt,
-                received_at=at,
-                key="secret-1",
-                version=None,
-                webhook_id=None,
-                traceparent=None,
-                app=None,
-            )
-            for handler in mirror.router.matching(event):
-                await handler.start(event, context)
+            await handle_event(mirror, event, attempt=attempt, received_at=at)
 
     return run
 

@@ -14,7 +14,7 @@ from pinwheel_async.sync import Announcement, MemoryStore, Mirror
 from pinwheel_async.sync._mirror.completeness import CompletenessChecker, verified_key
 from pinwheel_async.sync._run.reading import Unit
 from pinwheel_async.testing import FakePinwheel, Fault, make, make_event
-from pinwheel_async.webhooks import Context
+from tests.sync.handling import handle_event
 
 DAY = timedelta(days=1)
 EVERYTHING = 12 * len(PRODUCTS)
@@ -61,18 +61,7 @@ async def mirror(pinwheel: Pinwheel, store: Counting) -> AsyncIterator[Mirror]:
 async def handle(mirror: Mirror, fake: FakePinwheel, at: datetime, kind: Any = IncomeAdded, **fields: Any) -> None:
     """Let a mirror handle an event about the first account."""
     event = make_event(kind, account_id=fake.world.account_id(0), **fields)
-    context = Context(
-        event_id=event.event_id,
-        attempt=1,
-        received_at=at,
-        key="secret-1",
-        version=None,
-        webhook_id=None,
-        traceparent=None,
-        app=None,
-    )
-    for handler in mirror.router.matching(event):
-        await handler.start(event, context)
+    await handle_event(mirror, event, received_at=at)
 
 
 def same(fake: FakePinwheel, store: MemoryStore) -> bool:

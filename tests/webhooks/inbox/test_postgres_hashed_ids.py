@@ -84,21 +84,6 @@ async def test_hashes_keep_the_order(opened, deliver_apart):
     assert ["2"] == [claim.delivery.event_id for claim in await other.claim(3, lease_s=60)]
 
 
-@pytest.mark.parametrize("as_shown", [False, True])
-async def test_filters_take_the_id_or_its_hash(opened, deliver_apart, as_shown):
-    """Entries, previews and purges are asked for by the account, or by the hash that is shown in its place."""
-    inbox = await opened(key=KEY, hash_ids=True)
-    await inbox.put(deliver_apart("1", ordering_key=ACCOUNT))
-    await inbox.put(deliver_apart("2"))
-    (shown,) = {entry.ordering_key for entry in await inbox.entries(DeliveryFilter(event_ids="1"))}
-    account = DeliveryFilter(ordering_key=shown if as_shown else ACCOUNT)
-    found = [entry.event_id for entry in await inbox.entries(account)]
-
-    assert ["1"] == found
-    assert 1 == (await inbox.preview(account)).deliveries
-    assert 1 == await inbox.purge(account)
-
-
 async def test_ids_that_stand_there_already(opened, postgres_inbox, deliver_apart):
     """Tables that hold ids in the clear are refused, with what to do, and stay usable."""
     inbox = await opened(key=KEY)

@@ -49,21 +49,6 @@ async def test_hashes_keep_the_order(opened, deliver_apart):
         assert ["2"] == [claim.delivery.event_id for claim in await inbox.claim(3, lease_s=60)]
 
 
-@pytest.mark.parametrize("as_shown", [False, True])
-async def test_filters_take_the_id_or_its_hash(opened, deliver_apart, as_shown):
-    """Entries, previews and purges are asked for by the account, or by the hash that is shown in its place."""
-    async with opened(key=KEY, hash_ids=True) as inbox:
-        await inbox.put(deliver_apart("1", ordering_key=ACCOUNT))
-        await inbox.put(deliver_apart("2"))
-        (shown,) = {entry.ordering_key for entry in await inbox.entries(DeliveryFilter(event_ids="1"))}
-        account = DeliveryFilter(ordering_key=shown if as_shown else ACCOUNT)
-        found = [entry.event_id for entry in await inbox.entries(account)]
-
-        assert ["1"] == found
-        assert 1 == (await inbox.preview(account)).deliveries
-        assert 1 == await inbox.purge(account)
-
-
 async def test_once_hashed_always_hashed(opened, path, deliver_apart):
     """Whoever opens the file later hashes, too."""
     async with opened(key=KEY, hash_ids=True):
