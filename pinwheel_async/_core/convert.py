@@ -85,7 +85,7 @@ class Undecoded(Model):
     """Their ids, as they came; None where there is one object."""
 
 
-NONE_REFUSED: Mapping[int, tuple[str, ...]] = MappingProxyType({})
+_NONE_REFUSED: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
 
 @attrs.define(repr=False)  # not frozen: one is made for each answer, in half the time
@@ -100,7 +100,7 @@ class Decoded(Discreet):
     """Places where the answer was not as documented, and what was forgiven there."""
     tells_end: bool = True
     """Whether a page says if there is another one, as far as its version has a place for that."""
-    refused: Mapping[int, tuple[str, ...]] = NONE_REFUSED
+    refused: Mapping[int, tuple[str, ...]] = _NONE_REFUSED
     """Problems of each item that was put apart, by its place in the list."""
 
 
@@ -318,7 +318,9 @@ class _ShapeDecoder:
             return Decoded(problems=tuple(diagnostics.problems), drift=tuple(diagnostics.drift))
         if is_plain and not refused:
             self._remember(diagnostics.drift)
-        return Decoded(data, meta, drift=tuple(diagnostics.drift), tells_end=tells_end, refused=refused or NONE_REFUSED)
+        return Decoded(
+            data, meta, drift=tuple(diagnostics.drift), tells_end=tells_end, refused=refused or _NONE_REFUSED
+        )
 
     def _decode_whole(self, body: bytes) -> Decoded | None:
         """Decode an answer that is as documented, or odd only where one was before; None if it is not."""

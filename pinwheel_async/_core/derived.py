@@ -90,6 +90,13 @@ def keep_json(item: StructModel, json: bytes) -> StructModel:
     return item
 
 
+def without_json(item: StructModel) -> StructModel:
+    """Return the struct with the values of one of `json_struct_of`, without the JSON that it came as."""
+    plain = type(item).__base__
+    assert plain is not None  # noqa: S101  # it is what the other was made of
+    return cast("StructModel", plain(**{name: getattr(item, name) for name in attribute_names(cast("Any", plain))}))
+
+
 def json_struct(model: Model, json: bytes) -> StructModel:
     """Return the struct with the values of a model, and the JSON that it came as."""
     return cast("StructModel", json_struct_of(cast("Any", type(model)))(**_struct_values(model), kept_json=json))
@@ -103,11 +110,6 @@ def _as_structs(value: Any) -> Any:
     if isinstance(value, Model):
         return struct_of(cast("Any", type(value)))(**_struct_values(value))
     return tuple([_as_structs(item) for item in cast("Any", value)]) if isinstance(value, tuple) else value
-
-
-def values_of(item: StructModel) -> dict[str, Any]:
-    """Return the values of a struct by wire name."""
-    return dict(zip(item.__struct_encode_fields__, msgspec.structs.astuple(item), strict=True))
 
 
 def without(item: StructModel, place: str, *names: str) -> StructModel:

@@ -138,8 +138,8 @@ def stored_json(json: bytes) -> bytes | None:
 
 def _number(text: str) -> msgspec.Raw | str:
     """Return a number digit for digit; as text if it is one that PostgreSQL does not know."""
-    exponent = text.lower().partition("e")[2]
-    is_storable = len(text) < _MAX_EXPONENT and (not exponent or abs(int(exponent[:10])) < _MAX_EXPONENT)
+    exponent = text.lower().partition("e")[2].lstrip("+-0")
+    is_storable = len(text) < _MAX_EXPONENT and int(exponent[:10] or 0) < _MAX_EXPONENT
     return msgspec.Raw(text.encode()) if is_storable else text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from pinwheel_async._core.converter import encode
-from pinwheel_async._core.derived import kept_json, struct_json, without
+from pinwheel_async._core.derived import kept_json, struct_json, without, without_json
 from pinwheel_async._core.model import Model
 from pinwheel_async._core.parse import stored_json
 from pinwheel_async._privacy import Discreet
@@ -185,10 +185,12 @@ def _digest(content: bytes) -> str:
 
 def _content(item: Item) -> bytes:
     """Return the JSON of an object as it came, without links to files, or else what is known of it."""
-    json = kept_json(item)
-    raw = stored_json(json) if json else None
-    if raw is not None:
-        return raw
     if isinstance(item, Model):
         return encode(without_link(item), nulls=True)
+    json = kept_json(item)
+    if json is not None:
+        raw = stored_json(json)
+        if raw is not None:
+            return raw
+        item = without_json(item)  # in which links would stay
     return struct_json(without(item, "document", "download_url", "download_url_expiration"))

@@ -16,12 +16,14 @@ from sqlalchemy import Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pinwheel_async import Pinwheel, capture
+from pinwheel_async._core.fields import attributes, wire_name
 from pinwheel_async.events import PaystubsAdded
+from pinwheel_async.models import Paystub
 from pinwheel_async.sync import METADATA, Fleet, Mirror, SqlSink, as_of, changes, export, purge, sync
 from pinwheel_async.sync._sql.tables import STORED
 from pinwheel_async.sync._sql.writer_process import WriterProcess
 from pinwheel_async.testing import FakePinwheel, Fault, _fake, make_event
-from pinwheel_async.webhooks import Context
+from tests.sync.handling import handle_event
 
 NUMBERS = "[1e400, 0.1, 0.10, -0.25e-3, 123456789012345678901234567890, 18446744073709551616, 12345678901234.56]"
 UNKNOWN = f'"unknown": {{"numbers": {NUMBERS}, "text": "Grüße 😀", "null": null, "list": [{{}}, [], [true]]}}'
@@ -227,19 +229,8 @@ async def test_an_older_version(
 async def test_the_mirror(pinwheel: Pinwheel, fake: FakePinwheel, served: Served, database: str, engine: AsyncEngine):
     """What a mirror fetches for an event is kept as it came, account and product."""
     event = make_event(PaystubsAdded, account_id=fake.world.account_id(0))
-    context = Context(
-        event_id=event.event_id,
-        attempt=1,
-        received_at=datetime.now(UTC),
-        key="secret-1",
-        version=None,
-        webhook_id=None,
-        traceparent=None,
-        app=None,
-    )
     async with Mirror(pinwheel, SqlSink(database, raw=True), debounce_s=0) as mirror:
-        for handler in mirror.router.matching(event):
-            await handler.start(event, context)
+        await handle_event(mirror, event)
 
     for table in ("paystubs", "accounts"):
         all_of(served, await stored(engine, table))
@@ -256,13 +247,14 @@ async def test_a_fleet(pinwheel: Pinwheel, served: Served, database: str, engine
 
 async def test_what_no_database_holds(pinwheel: Pinwheel, served: Served, database: str, engine: AsyncEngine):
     """What no database holds, in a field that nobody knows, takes nothing away of what is known."""
-    served.unknown = r'"unknown": ["a\u0000b", "\\u0000", "\ud800c", {"k\u0000": 1e99999, "d": -0.1e-99999}]'
+    numbers = r'{"k\u0000": 1e99999, "d": -0.1e-99999, "z": 1e0000000000099999}'
+    served.unknown = r'"unknown": ["a\u0000b", "\\u0000", "\ud800c", ' + f"{numbers}]"
 
     report = await sync(pinwheel, SqlSink(database, raw=True))
 
     assert report.ok
     found = {**await stored(engine, "incomes"), **await stored(engine, "paystubs"), **await stored(engine, "accounts")}
-    kept = ["a\ufffdb", "\\u0000", "\ufffdc", {"k\ufffd": "1e99999", "d": "-0.1e-99999"}]
+    kept = ["a\ufffdb", "\\u0000", "\ufffdc", {"k\ufffd": "1e99999", "d": "-0.1e-99999", "z": "1e0000000000099999"}]
     assert [raw["unknown"] for raw in found.values()] == [kept] * len(found)
     assert found.keys() == served.items.keys() & found.keys()
 
@@ -280,6 +272,22 @@ async def test_links(pinwheel: Pinwheel, served: Served, database: str, engine: 
             assert raw["unknown"] == {"file": [None, None], "download_url": None, "page": "https://example.com/a?b=c"}
             assert "planted" not in repr(raw)
             assert "signature" not in repr(raw)
+
+
+async def test_links_beside_what_cannot_be_kept(
+    pinwheel: Pinwheel, served: Served, database: str, engine: AsyncEngine, writer_process: bool
+):
+    """Of an object whose JSON cannot be stored what is known is kept, and no link, in whatever form."""
+    served.unknown = f'"unknown": {"9" * 5_000}, "download_url": "https://files.example.com/f.pdf?X-Amz-Signature=s"'
+
+    report = await sync(pinwheel, SqlSink(database, raw=True, writer_process=writer_process), products=["paystubs"])
+
+    assert report.ok
+    found = await stored(engine, "paystubs")
+    assert found
+    for raw in found.values():
+        assert raw.keys() == {wire_name(attribute) for attribute in attributes(Paystub)}
+        assert "X-Amz-Signature" not in repr(raw)
 
 
 async def test_keys_that_come_twice(pinwheel: Pinwheel, served: Served, database: str, engine: AsyncEngine):
