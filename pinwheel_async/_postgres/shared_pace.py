@@ -11,6 +11,7 @@ from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._core.arguments import is_more_than, wrong
 from pinwheel_async._http.throttle import SLACK_S
 from pinwheel_async._postgres.driver import Connection, connect, driver
+from pinwheel_async._postgres.migration import MIGRATION_WAIT_S, while_locked
 from pinwheel_async._postgres.url import connect_arguments
 from pinwheel_async._privacy import Unpicklable, without_locals
 from pinwheel_async.errors import ConfigurationError
@@ -31,12 +32,6 @@ RECOVERY_S = 60.0
 """Seconds in which the rate rises from nothing to what was asked for, once pauses are over: the usual window of a
 limit, so that what is too much is tried no more than a few times in it. Of a server that allowed 50 per second, three
 clients that were told 100 had 43 per second answered in 40 seconds, and 4 of 1,740 refused."""
-
-MIGRATION_WAIT_S = 2
-"""Seconds for which a migration waits for a lock at once: everybody who needs the table waits behind it."""
-
-_MIGRATION_S = 60.0
-"""Seconds for which a migration is tried again."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -208,20 +203,18 @@ class SharedPace(Unpicklable):
         Raises:
             ConfigurationError: The database cannot be reached, or refuses.
         """
-        until = self._clock.monotonic() + _MIGRATION_S
-        while True:
+
+        async def migrate() -> bool:
+            connection = await connect(self._address, self._arguments)
             try:
-                connection = await connect(self._address, self._arguments)
-                try:
-                    return await self._make_table(connection)
-                finally:
-                    await connection.close(timeout=1)
-            except driver.LockNotAvailableError as error:
-                if self._clock.monotonic() >= until:
-                    raise _refused(error) from None
-            except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold the URL
-                raise _refused(error) from None
-            await self._clock.sleep(MIGRATION_WAIT_S)
+                return await self._make_table(connection)
+            finally:
+                await connection.close(timeout=1)
+
+        try:
+            return await while_locked(migrate, self._clock)
+        except Exception as error:  # noqa: BLE001  # whatever it is, its text may hold the URL
+            raise _refused(error) from None
 
     async def close(self) -> None:
         """Disconnect; what was taken of the rate and not used is lost, a tenth of a second at most."""

@@ -1,25 +1,22 @@
 """Entry point of a sync: opens the sink, runs, closes it, and returns the report."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 from pinwheel_async._core.arguments import wrong
 from pinwheel_async._http.limiter import background
 from pinwheel_async.client import Pinwheel
-from pinwheel_async.errors import RequestError, SinkError
+from pinwheel_async.errors import RequestError
 from pinwheel_async.products import Product
 from pinwheel_async.sync._memory import MemorySink, MemoryStore
 from pinwheel_async.sync._report import Progress, SyncReport
-from pinwheel_async.sync._run import work_queue
+from pinwheel_async.sync._run.opening import close_after_failure, open_sink
 from pinwheel_async.sync._run.plan import RECHECK_AFTER, Accounts, make_plan
 from pinwheel_async.sync._run.reading import MAX_REMOVED
 from pinwheel_async.sync._run.run import Run
 from pinwheel_async.sync._scope import ScopedStore
 from pinwheel_async.sync._sink import Sink, Store, sink_problem
-
-logger = logging.getLogger("pinwheel_async.sync")
 
 
 async def sync(
@@ -157,48 +154,11 @@ def _check(pinwheel: object, sink: object, on_progress: object, on_report: objec
 
 async def _run(run: Run, sink: Sink, stop: asyncio.Event | None, *, dry_run: bool) -> None:
     """Open the sink, run, and close it, whatever ends the run."""
-    if stop is None:
-        await sink.open()
-    else:
-        await _open(sink, stop)
+    await open_sink(sink, stop)
     try:
         with background():
             await run.run()
     except BaseException:
-        await _close_after_failure(sink)
+        await close_after_failure(sink)
         raise
     await sink.close(complete=not (dry_run or run.counters.stopped))
-
-
-async def _open(sink: Sink, stop: asyncio.Event) -> None:
-    """Open a sink; if the run is asked to stop meanwhile, wait no longer than for its last pages.
-
-    To make tables, or to build an index, has no limit of its own: a server that says nothing may be at work.
-
-    Raises:
-        SinkError: It did not open in time.
-    """
-    opening, stopping = asyncio.create_task(sink.open()), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({opening}, timeout=None if opening.done() else work_queue.STOP_S)
-        if not opening.done():
-            raise SinkError("the sink did not open", reason="the sink does not answer")  # noqa: TRY301  # as if it had
-        opening.result()
-    except BaseException:
-        opening.cancel()
-        await asyncio.wait({opening})
-        if not opening.cancelled() and opening.exception() is None:  # it was just open
-            await _close_after_failure(sink)
-        raise
-    finally:
-        stopping.cancel()
-
-
-async def _close_after_failure(sink: Sink) -> None:
-    try:
-        await sink.close(complete=False)
-    except Exception as error:  # noqa: BLE001  # what ended the run is what the caller has to see
-        logger.warning(
-            "the sink of a failed sync did not close: %s", type(error).__name__, extra={"event": "sync_sink_not_closed"}
-        )

@@ -139,13 +139,13 @@ class AtomicFiles:
         return self._folder / f"{name.replace('/', '.')}.partial"
 
 
-def _make_safe(file: BinaryIO) -> "_State":
+def _make_safe(file: BinaryIO) -> _State:
     file.flush()
     os.fsync(file.fileno())
     return _state(os.fstat(file.fileno()))
 
 
-def _state(found: os.stat_result) -> "_State":
+def _state(found: os.stat_result) -> _State:
     """Return what tells a file from another one of its name; numbers of files that are gone are given again."""
     return found.st_ino, found.st_size, found.st_mtime_ns
 

@@ -21,6 +21,7 @@ from pinwheel_async.sync._fleet.member import POLL_S, FleetStore, Member
 from pinwheel_async.sync._fleet.queries import RunRow
 from pinwheel_async.sync._report import Progress, SyncReport
 from pinwheel_async.sync._run.counters import ProgressCallback
+from pinwheel_async.sync._run.opening import open_sink
 from pinwheel_async.sync._run.plan import RECHECK_AFTER, Plan, make_plan
 from pinwheel_async.sync._run.reading import MAX_REMOVED
 from pinwheel_async.sync._run.run import claim_plan
@@ -164,7 +165,7 @@ class Fleet:
             max_removed=max_removed,
         )
         stop = stop or asyncio.Event()
-        async with self._opened():
+        async with self._opened(stop):
             document = await self._document(pinwheel, plan)
             run = await self._store.ask(queries.begin, document)
             while run.state == "stopping" and not stop.is_set():  # somebody still works on the run before
@@ -331,11 +332,11 @@ class Fleet:
         return report
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncGenerator[None]:
-        """Open the sink for a block, or use it along with other calls."""
+    async def _opened(self, stop: asyncio.Event | None = None) -> AsyncGenerator[None]:
+        """Open the sink for a block, unless the run is asked to stop first, or use it along with other calls."""
         async with self._opening:
             if not self._users:
-                await self._sink.open()
+                await open_sink(self._sink, stop)
             self._users += 1
         try:
             yield

@@ -15,6 +15,7 @@ from attrs import evolve
 
 from pinwheel_async._clock import Clock, time_limit
 from pinwheel_async._postgres.driver import Connection, driver
+from pinwheel_async._postgres.migration import while_locked
 from pinwheel_async._postgres.url import connect_arguments
 from pinwheel_async._privacy import without_locals
 from pinwheel_async.errors import ConfigurationError, InboxError
@@ -40,7 +41,7 @@ from pinwheel_async.webhooks._postgres.errors import inbox_error
 from pinwheel_async.webhooks._postgres.line import Line, end
 from pinwheel_async.webhooks._postgres.listener import Listener
 from pinwheel_async.webhooks._postgres.rotation import rotate_key
-from pinwheel_async.webhooks._postgres.schema import MIGRATION_WAIT_S, check_version, is_current, migrate, queue_of
+from pinwheel_async.webhooks._postgres.schema import check_version, is_current, migrate, queue_of
 from pinwheel_async.webhooks._postgres.statements import MAX_CHAIN
 from pinwheel_async.webhooks._postgres.store import Claimed, ClaimItem, InboxOptions, Mark, MarkItem, Store
 
@@ -55,12 +56,6 @@ half of the speed, as it takes a lock on the whole cluster until the commit is f
 
 POLL_S = 1.0
 """Seconds after which a worker that waits looks what another process has left, if it was not notified."""
-
-_MIGRATION_S = 60.0
-"""Seconds for which a migration is tried again, behind transactions that have locked what it changes."""
-
-_CONTENTION: tuple[Any, ...] = (driver.LockNotAvailableError, driver.DeadlockDetectedError)
-"""Errors of a migration that may pass: others have locked what it changes."""
 
 TIDY_EVERY_S = 1.0
 """Seconds from one search for old rows to the next, while there are few."""
@@ -206,16 +201,10 @@ class PostgresInbox:
         Raises:
             InboxError: The database cannot be reached, or refuses; or the tables are for newer versions only.
         """
-        until = self._clock.monotonic() + _MIGRATION_S
-        while True:
-            try:
-                return await self._migrate()
-            except _CONTENTION as error:
-                if self._clock.monotonic() >= until:
-                    raise inbox_error(error) from None
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
-                raise inbox_error(error) from None
-            await self._clock.sleep(MIGRATION_WAIT_S)
+        try:
+            return await while_locked(self._migrate, self._clock)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told in words of the inbox
+            raise inbox_error(error) from None
 
     async def _migrate(self) -> bool:
         """Bring the tables up to date once; return whether there was anything to do."""

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from pinwheel_async._postgres.driver import Connection
+from pinwheel_async._postgres.migration import MIGRATION_WAIT_S
 from pinwheel_async.errors import InboxError
 
 VERSION = 1
@@ -125,9 +126,6 @@ INSERT INTO pinwheel_inbox_terms (version, oldest) VALUES ({VERSION}, {OLDEST});
 """
 
 _NAME = re.compile(r"\bpinwheel_inbox_[a-z]+\b")
-
-MIGRATION_WAIT_S = 2
-"""Seconds for which a migration waits for a lock at once: everybody who needs the same one waits behind it."""
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from pinwheel_async import Pinwheel, SinkError
-from pinwheel_async.sync import Batch, SqlSink, status, sync
+from pinwheel_async.sync import Batch, Fleet, SqlSink, status, sync
 from pinwheel_async.testing import make_account
 
 OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -147,6 +147,20 @@ async def test_a_sync_that_is_asked_to_stop(
         await running
 
     assert time.monotonic() - began < 60
+
+
+async def test_a_fleet_that_is_asked_to_stop(pinwheel: Pinwheel, silence: Silence):
+    """A process of a fleet that makes tables ends when it is asked to, whatever the server says."""
+    url, stop = await silence.start(), asyncio.Event()
+    running = asyncio.create_task(Fleet(pinwheel, SqlSink(url)).sync(stop=stop))
+    while silence.carried < 50_000 and not running.done():
+        await asyncio.sleep(0.01)
+    silence.begun.set()
+    stop.set()
+
+    async with asyncio.timeout(60):
+        with pytest.raises(SinkError, match="did not open"):
+            await running
 
 
 async def test_to_open_and_to_look(silence: Silence):
