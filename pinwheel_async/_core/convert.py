@@ -71,6 +71,8 @@ class Shape:
     item: type[Model]
     many: bool
     meta: type[Model] | None
+    ends_silently: bool = False
+    """Whether the last page has no `next_cursor`, instead of a null, by its documentation."""
 
 
 @attrs.frozen(repr=False)
@@ -439,11 +441,12 @@ class _ShapeDecoder:
                 diagnostics.note_drift("no envelope" if is_list(document) else "no meta")
             return None, not (is_paginated and is_lost)
         if is_paginated and is_object(meta) and "next_cursor" not in meta:
-            diagnostics.path.append("meta")
-            diagnostics.path.append("next_cursor")
-            diagnostics.note_drift("missing")
-            del diagnostics.path[-2:]
-            return structure({**meta, "next_cursor": None}, kind, diagnostics, "meta"), False
+            if not self.shape.ends_silently:
+                diagnostics.path.append("meta")
+                diagnostics.path.append("next_cursor")
+                diagnostics.note_drift("missing")
+                del diagnostics.path[-2:]
+            return structure({**meta, "next_cursor": None}, kind, diagnostics, "meta"), self.shape.ends_silently
         return structure(meta, kind, diagnostics, "meta"), True
 
 

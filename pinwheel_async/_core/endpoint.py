@@ -34,7 +34,7 @@ REPEATABLE_METHODS = frozenset({"GET", "PUT", "DELETE", "PATCH"})
 
 
 def _answer_of(row: "Endpoint[Any]") -> Shape | None:
-    return None if row.result is None else Shape(row.result, row.shape == "page", row.meta)
+    return None if row.result is None else Shape(row.result, row.shape == "page", row.meta, row.ends_silently)
 
 
 @frozen(kw_only=True, eq=False)
@@ -65,6 +65,8 @@ class Endpoint(Generic[T]):
     """Whether it does no harm to send the call twice: it makes nothing, or what may be there twice, as a Link token."""
     deprecated: bool = False
     """Whether only the API's oldest documentation has it."""
+    ends_silently: bool = False
+    """Whether the last page of the list has no `next_cursor`, instead of a null, by its documentation."""
 
     name: str = field(init=False, default=Factory(lambda row: f"{row.method} {row.path}", takes_self=True))
     """Method and path template: how the endpoint is named in logs and errors."""
@@ -148,6 +150,7 @@ def page(
     kinds: Kinds = ANY_TEXT,
     auth: Auth = "secret",
     deprecated: bool = False,
+    ends_silently: bool = False,
 ) -> Endpoint[Page[Item]]:
     """Describe a list."""
     return Endpoint(
@@ -162,6 +165,7 @@ def page(
         kinds=kinds,
         auth=auth,
         deprecated=deprecated,
+        ends_silently=ends_silently,
     )
 
 

@@ -16,7 +16,7 @@ from pinwheel_async.models.webhook import (
     WebhookVersion,
 )
 
-_LIST = page("list_webhooks", "/v1/webhooks", Webhook)
+_LIST = page("list_webhooks", "/v1/webhooks", Webhook, ends_silently=True)
 _CREATE = item("create_webhook", "POST", "/v1/webhooks", Webhook, body=WebhookRequest)
 _GET = item("get_webhook", "GET", "/v1/webhooks/{webhook_id}", Webhook)
 _UPDATE = item("update_webhook", "PUT", "/v1/webhooks/{webhook_id}", Webhook, body=WebhookUpdateRequest)

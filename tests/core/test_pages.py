@@ -10,13 +10,16 @@ from pinwheel_async._core.reply import read_reply
 from pinwheel_async._core.wire import Request, Response
 from pinwheel_async.converters import make_converter
 from pinwheel_async.errors import DecodeError
-from pinwheel_async.models import Account, SearchResult
+from pinwheel_async.models import Account, SearchResult, Webhook
 from pinwheel_async.settings import LATEST_VERSION
 from pinwheel_async.testing import make_account
+from pinwheel_async.testing._generic import make_generic
 
 ACCOUNTS = page("list_accounts", "/v1/accounts", Account)
 SEARCH = page("search", "/v1/search", SearchResult, meta=ListMeta)
+WEBHOOKS = page("list_webhooks", "/v1/webhooks", Webhook, ends_silently=True)
 ACCOUNT = make_account().to_dict()
+WEBHOOK = make_generic(Webhook).to_dict()
 
 
 def answer(body):
@@ -93,6 +96,21 @@ def test_the_version_of_the_answer_counts():
 def test_a_full_last_page_is_whole():
     """A null cursor says that there is no other page, however full this one is."""
     assert read({"data": [ACCOUNT] * 25, "meta": {"next_cursor": None}}).drift == ()
+
+
+@pytest.mark.parametrize("meta", [{"count": 2}, {"count": 2, "next_cursor": None}])
+def test_a_list_that_ends_without_a_cursor(meta):
+    """The last page of webhooks has no cursor by its documentation: however full it is, that is no drift."""
+    reply = read({"data": [WEBHOOK] * 2, "meta": meta}, WEBHOOKS, target="/v1/webhooks?limit=2")
+
+    assert ((), 2, None) == (reply.drift, len(reply.value), reply.value.next_cursor)
+    assert type(reply.value) is Page
+
+
+def test_a_list_that_ends_without_a_cursor_has_a_meta():
+    """A full page of webhooks that says nothing about itself at all is not taken for the last one."""
+    with pytest.raises(DecodeError, match="though the page is full"):
+        read({"data": [WEBHOOK] * 2}, WEBHOOKS, target="/v1/webhooks?limit=2")
 
 
 def test_a_search_has_no_cursor_to_miss():

@@ -180,8 +180,10 @@ def _envelope(row: Endpoint[Any], data: bytes, meta: Mapping[str, Any], *, data_
         return data
     if row.meta is None:
         return b'{"data":' + data + b"}"
-    names = [attribute.name for attribute in attrs.fields(cast("Any", row.meta))]
-    shown = msgspec.json.encode({name: meta.get(name) for name in names})
+    said = {attribute.name: meta.get(attribute.name) for attribute in attrs.fields(cast("Any", row.meta))}
+    if row.ends_silently and said["next_cursor"] is None:
+        del said["next_cursor"]
+    shown = msgspec.json.encode(said)
     return (
         b'{"data":' + data + b',"meta":' + shown + b"}"
         if data_first

@@ -503,6 +503,16 @@ async def test_wrong_webhook(session, change, names):
     assert names == await problems(session, "POST", "/v1/webhooks", WEBHOOK | change)
 
 
+async def test_webhook_pages(session, get):
+    """A page of webhooks has a cursor if there is another page, and none at all if there is not, as documented."""
+    for _ in range(2):
+        await send(session, "POST", "/v1/webhooks", WEBHOOK)
+    first = await get("/v1/webhooks?limit=1")
+    last = await get(f"/v1/webhooks?limit=1&cursor={quote(first['meta']['next_cursor'])}")
+
+    assert {"count": 1} == last["meta"]
+
+
 async def test_older_webhook(session):
     """Before 2023-04-18 a webhook needs no version."""
     body = {name: value for name, value in WEBHOOK.items() if name != "version"}
