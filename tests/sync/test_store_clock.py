@@ -1,7 +1,8 @@
 """Clock of a store: over PostgreSQL all processes go by the server's, whatever the time is on their machines."""
 
+import json
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import asyncpg
 import pytest
@@ -10,8 +11,9 @@ from pinwheel_async import Pinwheel
 from pinwheel_async._clock import Clock
 from pinwheel_async.events import IncomeAdded
 from pinwheel_async.sync import Mirror, SqlSink, _store_clock, sync
+from pinwheel_async.sync._sql import writer
 from pinwheel_async.sync._store_clock import StoreClock
-from pinwheel_async.testing import FakePinwheel, make_event
+from pinwheel_async.testing import FakePinwheel, Fault, make_event
 from tests.sync.handling import handle_event
 
 Machine = Callable[[], datetime]
@@ -76,6 +78,38 @@ async def test_sync(pinwheel: Pinwheel, postgres: str, sql: asyncpg.Connection, 
     first, last = await sql.fetchrow("SELECT min(begun_at), max(begun_at) FROM pinwheel_checkpoints")
 
     assert before <= first <= last <= after
+
+
+async def test_changes(
+    fake: FakePinwheel,
+    pinwheel: Pinwheel,
+    postgres: str,
+    sql: asyncpg.Connection,
+    machine: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Objects and the log of changes say when they were stored and removed as the server of the copy sees it."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return machine().astimezone(tz)
+
+    monkeypatch.setattr(writer, "datetime", Wrong)
+    before = await sql.fetchval("SELECT clock_timestamp()")
+    listed = [json.loads(entry.body) for entry in fake.world.accounts(None)]
+    for accounts in (listed, listed[1:], listed[1:]):  # who is missing in two lists is believed to be gone
+        meta = {"count": len(accounts), "next_cursor": None}
+        fake.script(Fault(json={"data": accounts, "meta": meta}), operation="list_accounts")
+        await sync(pinwheel, SqlSink(postgres, history=True), products=["income"])
+    after = await sql.fetchval("SELECT clock_timestamp()")
+    first, last = await sql.fetchrow(
+        "SELECT min(least(first_seen_at, changed_at)), max(greatest(first_seen_at, changed_at)) FROM accounts"
+    )
+    first_logged, last_logged = await sql.fetchrow("SELECT min(changed_at), max(changed_at) FROM pinwheel_changes")
+
+    assert before <= first <= last <= after
+    assert before <= first_logged <= last_logged <= after
 
 
 async def test_a_file(pinwheel: Pinwheel, url: str, machine: Machine):

@@ -85,6 +85,7 @@ class Writer:
         self._erasures = _table_sql(tables[ERASURES], dialect, ["hash"])
         self._erasure_key = erasure_key
         self._moment = converter(CHECKPOINTS.c.begun_at, dialect) or same
+        self._is_sqlite = dialect.name == "sqlite"
 
     def without_erased(self, cursor: Cursor, pages: Sequence[PageRows]) -> list[PageRows]:
         """Return pages without those of accounts that were erased, and without such accounts."""
@@ -113,11 +114,12 @@ class Writer:
             follows from them, because they would remove too much.
         """
         outcomes: dict[PageRows, type[SupersededError | UnconfirmedRemovalError]] = {}
-        now = self._moment(datetime.now(UTC))
+        at = self._time(cursor)
+        now = self._moment(at)
         for part in _without_repetition(pages):
             known = self._known(cursor, part)
-            old = [page for page in part if self._is_superseded(page, known)]
-            current = [self._without_older(cursor, page) for page in part if page not in old]
+            old = [page for page in part if self._is_superseded(page, known, at)]
+            current = [self._without_older(cursor, page, at) for page in part if page not in old]
             for kind, writer in self._kinds.items():
                 if of_kind := [page for page in current if page.batch.kind == kind]:
                     readings = [(page.account_id, known.get((page.account_id, kind))) for page in of_kind]
@@ -131,7 +133,15 @@ class Writer:
 
     def note_gone(self, cursor: Cursor, account_ids: Sequence[str]) -> None:
         """Note that accounts are going to be marked as deleted."""
-        self._kinds["accounts"].note_gone(cursor, account_ids, self._moment(datetime.now(UTC)))
+        self._kinds["accounts"].note_gone(cursor, account_ids, self._moment(self._time(cursor)))
+
+    def _time(self, cursor: Cursor) -> datetime:
+        """Return the time of the database, as `queries.time_of` does: machines may write whose clocks differ."""
+        if self._is_sqlite:
+            return datetime.now(UTC)
+        cursor.execute("SELECT clock_timestamp()")
+        found: datetime = cursor.fetchall()[0][0]
+        return found
 
     def _known(self, cursor: Cursor, pages: Sequence[PageRows]) -> Mapping[tuple[str, str], _Known]:
         accounts = {page.account_id for page in pages if page.reached}
@@ -141,7 +151,7 @@ class Writer:
         found = self._checkpoints.sql.of_accounts(cursor, what, [*accounts])
         return {(account, product): _Known(*values) for account, product, *values in found}
 
-    def _without_older(self, cursor: Cursor, page: PageRows) -> PageRows:
+    def _without_older(self, cursor: Cursor, page: PageRows, now: datetime) -> PageRows:
         """Leave out accounts that are stored as they are, and those of which something newer is known.
 
         When an account was asked for is noted, unless a list names it as it is stored: that is one moment for all of
@@ -150,7 +160,7 @@ class Writer:
         checkpoint = page.batch.checkpoint
         if page.batch.kind != "accounts" or checkpoint is None:
             return page
-        asked_at, ahead = self._moment(checkpoint.begun_at), self._ahead(checkpoint)
+        asked_at, ahead = self._moment(checkpoint.begun_at), self._ahead(checkpoint, now)
         stored = self._kinds["accounts"].stored_accounts(cursor, page)
         rows = self._asked.of_accounts(cursor, "account_id, begun_at, missed_at", [NO_ACCOUNT, *page.items])
         marks = {account: (begun_at, missed_at) for account, begun_at, missed_at in rows}
@@ -171,17 +181,17 @@ class Writer:
         self._asked.upsert(cursor, asked)
         return evolve(page, items=items)
 
-    def _ahead(self, checkpoint: Checkpoint) -> Any:
+    def _ahead(self, checkpoint: Checkpoint, now: datetime) -> Any:
         """Return from when on moments are from a future that no clock should know."""
-        return self._moment(max(datetime.now(UTC), checkpoint.begun_at) + CLOCK_TOLERANCE)
+        return self._moment(max(now, checkpoint.begun_at) + CLOCK_TOLERANCE)
 
-    def _is_superseded(self, page: PageRows, known: Mapping[tuple[str, str], _Known]) -> bool:
+    def _is_superseded(self, page: PageRows, known: Mapping[tuple[str, str], _Known], now: datetime) -> bool:
         checkpoint, there = page.batch.checkpoint, known.get((page.account_id, page.batch.kind))
         if page.reached is None or checkpoint is None or there is None:
             return False
         begun_at = self._moment(checkpoint.begun_at)
         # What was noted under a clock that was ahead must not keep out everything until that clock is right.
-        ahead = self._ahead(checkpoint)
+        ahead = self._ahead(checkpoint, now)
         moments = (there.begun_at, there.patched_at)
         return any(moment is not None and begun_at < moment <= ahead for moment in moments)
 
