@@ -1,6 +1,5 @@
 """Command `pinwheel-async sync`: copies accounts and their data into a database."""
 
-import os
 import sys
 from contextlib import ExitStack
 from datetime import date, timedelta
@@ -85,7 +84,7 @@ async def sync(
         Work together with other processes that say the same, on as many machines as there are: one run, of which each
         prints the whole report. It needs PostgreSQL.
     writer_process:
-        Let another process write; where this machine has more than one core when left out.
+        Let another process write; when left out, where this machine has more than one core, and another process can.
     concurrency:
         Most products of accounts fetched at once; others may wait to be stored.
     requests_per_s:
@@ -108,8 +107,7 @@ async def sync(
         raw=raw,
         history=history,
         change_scope=change_scope,
-        # A second process writes only where a core is free.
-        writer_process=os.name == "posix" and (os.cpu_count() or 1) > 1 if writer_process is None else writer_process,
+        writer_process=writer_process,
     )
     client = (connection or Connection()).open(requests_per_s=requests_per_s, pace=pace)
 

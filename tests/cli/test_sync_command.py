@@ -114,9 +114,10 @@ def test_rechecks(run: Run, fake: FakePinwheel):
 
 
 def test_a_writer_process(run: Run, fake: FakePinwheel):
-    """`--no-writer-process` writes alone, and `--writer-process` does not where no other process can write."""
+    """Without an option there is one where there can be one; `--writer-process` where there can be none is an error."""
     place = ("sync", "--database", "sqlite://", "--base-url", fake.base_url)
 
+    assert run(*place).returncode == 0
     assert run(*place, "--no-writer-process").returncode == 0
     assert "needs a file" in complaint(run(*place, "--writer-process"))
 

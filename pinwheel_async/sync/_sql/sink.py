@@ -51,7 +51,7 @@ from pinwheel_async.sync._sql.migrate import Found, build_index, drop_half_built
 from pinwheel_async.sync._sql.refusals import Meaning, explain, meaning_of
 from pinwheel_async.sync._sql.rows import PageRows
 from pinwheel_async.sync._sql.writer import Writer
-from pinwheel_async.sync._sql.writer_process import WriterProcess, check_writer_process
+from pinwheel_async.sync._sql.writer_process import WriterProcess, several_cores, writer_process_obstacle
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -122,7 +122,7 @@ class SqlSink:
         history: bool | None = None,
         change_scope: bool = False,
         migrate: bool = True,
-        writer_process: bool = False,
+        writer_process: bool | None = False,
         patience_s: float = PATIENCE_S,
         on_commit: Callable[[], object] | None = None,
     ) -> None:
@@ -149,7 +149,7 @@ class SqlSink:
                 checks them: for a role without the right to, for which `migrate` is called before.
             writer_process: Whether a process of its own decodes and writes the pages after the first 200: where a core
                 is free, a bulk sync takes less time, and costs this process no more than fetching. It ends with the
-                sink, or with this process.
+                sink, or with this process. If None, there is one where there are several cores, and it can be.
             patience_s: Seconds to wait for a database that others lock, or that is away; 0 not to wait. When it is
                 opened, a database that cannot be reached is not waited for.
             on_commit: Called in the event loop each time that pages are committed, such as to read `changes` then; must
@@ -166,9 +166,10 @@ class SqlSink:
         self._patience_s = patience_s
         self._on_commit = on_commit
         self._closes_by = float("inf")
-        if writer_process:
-            check_writer_process(self._place)
-        self._wants_process = writer_process
+        obstacle = writer_process_obstacle(self._place)
+        if writer_process and obstacle:
+            raise ConfigurationError(f"the writer process {obstacle}")
+        self._wants_process = (not obstacle and several_cores()) if writer_process is None else writer_process
         self._process: WriterProcess | None = None
         self._wanted = Scope(keep_deleted=keep_deleted, raw=raw, history=history)
         self._raw = bool(raw)

@@ -20,7 +20,7 @@ from sqlalchemy import URL
 
 from pinwheel_async._clock import time_limit
 from pinwheel_async._core.derived import pack
-from pinwheel_async.errors import ConfigurationError, PinwheelError
+from pinwheel_async.errors import PinwheelError
 from pinwheel_async.sync._page_formats import PageItems
 from pinwheel_async.sync._sink import Batch
 from pinwheel_async.sync._sql.database import is_in_memory
@@ -53,19 +53,18 @@ _END_S = 5.0
 logger = logging.getLogger("pinwheel_async.sync")
 
 
-def check_writer_process(place: object) -> None:
-    """Find out whether another process can write into a place.
+def writer_process_obstacle(place: object) -> str | None:
+    """Say why no other process can write into a place; None if one can."""
+    if os.name != "posix":
+        return "works on POSIX systems only"
+    if not isinstance(place, URL):
+        return "needs a URL: it cannot use an engine of this process"
+    return "needs a file: it cannot see the memory of this process" if is_in_memory(place) else None
 
-    Raises:
-        ConfigurationError: It cannot.
-    """
-    for problem, what in (
-        (os.name != "posix", "works on POSIX systems only"),
-        (not isinstance(place, URL), "needs a URL: it cannot use an engine of this process"),
-        (isinstance(place, URL) and is_in_memory(place), "needs a file: it cannot see the memory of this process"),
-    ):
-        if problem:
-            raise ConfigurationError(f"the writer process {what}")
+
+def several_cores() -> bool:
+    """Whether a process that writes leaves a core to the one that fetches."""
+    return (os.cpu_count() or 1) > 1
 
 
 class WriterProcess:

@@ -372,6 +372,23 @@ def test_what_it_cannot_do(make: Callable[[], SqlSink], problem: str):
         make()
 
 
+@pytest.mark.parametrize(
+    ("cores", "place", "is_asked_for"),
+    [
+        (2, lambda url: url, True),
+        (1, lambda url: url, False),
+        (None, lambda url: url, False),
+        (2, lambda url: "sqlite://", False),
+        (2, create_async_engine, False),
+    ],
+)
+def test_where_it_pays(url: str, monkeypatch: pytest.MonkeyPatch, cores: int | None, place: Any, is_asked_for: bool):
+    """With None there is a writer process where a second core is free for it and it could write, and no error."""
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+
+    assert SqlSink(place(url), writer_process=None)._wants_process is is_asked_for
+
+
 async def test_a_writer_process_that_cannot_be_started(
     pinwheel: Pinwheel, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
