@@ -46,7 +46,7 @@ class AtomicFiles:
         Raises:
             SinkError: It cannot be made.
         """
-        await _named(self._folder, asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True))
+        await named(self._folder, asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pinwheel-sync-files")
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -57,7 +57,7 @@ class AtomicFiles:
         """
         if self._thread is None:
             raise SinkError("the files are not open", reason="closed")
-        return await _named(self._folder, asyncio.get_running_loop().run_in_executor(self._thread, work))
+        return await named(self._folder, asyncio.get_running_loop().run_in_executor(self._thread, work))
 
     def file(self, name: str) -> BinaryIO:
         """Return the new file of a name, made when it is first asked for; for use in the thread."""
@@ -150,13 +150,13 @@ def _state(found: os.stat_result) -> _State:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-async def _named(folder: Path, work: Awaitable[T]) -> T:
-    """Wait for work; an error of the system becomes a `SinkError` with its name and the folder."""
+async def named(place: object, work: Awaitable[T]) -> T:
+    """Wait for work; an error of the system becomes a `SinkError` with its name and the place."""
     try:
         return await work
     except OSError as error:
         reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    raise SinkError(_PROBLEM, reason=reason, place=str(folder))
+    raise SinkError(_PROBLEM, reason=reason, place=str(place))
 
 
 def _sync_folder(folder: Path) -> None:

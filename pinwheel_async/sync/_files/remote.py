@@ -5,12 +5,12 @@ import os
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pinwheel_async.errors import ConfigurationError, SinkError
-from pinwheel_async.sync._files.atomic import AtomicFiles
+from pinwheel_async.sync._files.atomic import AtomicFiles, named
+from pinwheel_async.sync._files.private_folder import PrivateFolder
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class RemoteFiles:
         self._store, root = _store_of(url)
         self._root: str = root.rstrip("/")
         self._replaced: list[str] = []
-        self._temporary: TemporaryDirectory[str] | None = None
+        self._temporary: PrivateFolder | None = None
         self._files: AtomicFiles | None = None
 
     async def open(self) -> None:
@@ -54,8 +54,8 @@ class RemoteFiles:
         Raises:
             SinkError: It cannot be made.
         """
-        self._temporary = await asyncio.to_thread(TemporaryDirectory, prefix="pinwheel-", ignore_cleanup_errors=True)
-        self._files = AtomicFiles(self._temporary.name)
+        self._temporary = await named("the temporary folder", asyncio.to_thread(PrivateFolder))
+        self._files = AtomicFiles(self._temporary.path)
         await self._files.open()
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -91,14 +91,13 @@ class RemoteFiles:
         """
         files, self._files = self._opened(), None
         temporary, self._temporary = self._temporary, None
-        folder = Path(temporary.name) if temporary else None
         try:
             await files.close(complete=complete)
-            if complete and folder is not None:
-                await self._put_all(folder)
+            if complete and temporary is not None:
+                await self._put_all(temporary.path)
         finally:
             if temporary is not None:
-                await asyncio.to_thread(temporary.cleanup)
+                await asyncio.to_thread(temporary.close)
 
     async def _put_all(self, folder: Path) -> None:
         try:

@@ -1,8 +1,10 @@
 """An export to a URL of a store that fsspec knows."""
 
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +15,7 @@ import pytest
 from pinwheel_async import ConfigurationError, Pinwheel, SinkError
 from pinwheel_async.sync import SqlSink, export, sync
 from pinwheel_async.sync._files import remote
+from pinwheel_async.sync._files.private_folder import PrivateFolder
 
 fsspec_memory: Any = fsspec.filesystem("memory")
 
@@ -137,3 +140,106 @@ def test_without_fsspec():
         done = subprocess.run([sys.executable, "-c", code, place], capture_output=True, text=True, check=False)
 
         assert problem in done.stderr.splitlines()[-1]
+
+
+KEEPER = """
+import os, signal, sys
+from pinwheel_async.sync._files.private_folder import PrivateFolder
+
+folder = PrivateFolder()
+folder.path.mkdir()
+(folder.path / "incomes.csv").write_text("12")
+print(folder.path, flush=True)
+sys.stdin.read()
+"""
+"""A program that keeps a private folder until it is killed."""
+
+
+@pytest.fixture
+def keeper(temporary: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
+    """A process that keeps a private folder, and that folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", KEEPER],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, Path(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+async def test_a_killed_export_leaves_nothing_for_ever(
+    pinwheel: Pinwheel, url: str, place: str, temporary: Path, keeper: tuple["subprocess.Popen[str]", Path]
+):
+    """What a killed export left in the temporary folder is removed by the next one, and nothing that is not its own."""
+    process, folder = keeper
+    process.kill()
+    process.wait()
+    (temporary / "pinwheel-export-mine").mkdir()
+    (temporary / "pinwheel-export-file").write_text("mine")
+    assert (folder / "incomes.csv").is_file()
+    await sync(pinwheel, SqlSink(url), products=["income"], accounts=[])
+
+    await export(url, place)
+
+    assert {"pinwheel-export-mine", "pinwheel-export-file"} == {path.name for path in temporary.iterdir()}
+
+
+async def test_an_export_that_goes_on_is_left_alone(
+    pinwheel: Pinwheel, url: str, place: str, keeper: tuple["subprocess.Popen[str]", Path]
+):
+    """The folder of an export that still runs stays as it is."""
+    _, folder = keeper
+    await sync(pinwheel, SqlSink(url), products=["income"], accounts=[])
+
+    await export(url, place)
+
+    assert (folder / "incomes.csv").read_text() == "12"
+
+
+@pytest.mark.parametrize("whose", ["link", "other user"])
+def test_a_folder_that_is_not_ours(
+    tmp_path: Path,
+    temporary: Path,
+    keeper: tuple["subprocess.Popen[str]", Path],
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+):
+    """Nothing is removed behind a link, nor in a folder of another user, whatever its name is."""
+    process, folder = keeper
+    process.kill()
+    process.wait()
+    if whose == "link":
+        elsewhere = folder.parent.rename(tmp_path / "elsewhere")
+        (temporary / "pinwheel-export-link").symlink_to(elsewhere)
+        folder = elsewhere / "files"
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    PrivateFolder().close()
+
+    assert (folder / "incomes.csv").is_file()
+
+
+def test_the_folder_is_private(temporary: Path):
+    """Nobody else can look into the folder, and closing it leaves nothing."""
+    folder = PrivateFolder()
+    folder.path.mkdir()
+    (mode,) = [path.stat().st_mode & 0o777 for path in temporary.iterdir()]
+    folder.close()
+
+    assert mode == 0o700
+    assert not [*temporary.iterdir()]
+
+
+async def test_no_temporary_folder(pinwheel: Pinwheel, url: str, place: str, temporary: Path):
+    """Where no temporary folder can be made the error says so."""
+    await sync(pinwheel, SqlSink(url), products=["income"], accounts=[])
+    temporary.rmdir()
+
+    with pytest.raises(SinkError, match=r"the files cannot be written \(the temporary folder\): ENOENT"):
+        await export(url, place)
