@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
@@ -78,6 +78,27 @@ _NAMES = {
 }
 """Finds tables, views and indexes that have one of some names."""
 
+_COLUMNS = {
+    "sqlite": """SELECT lower(t.name), c.name FROM sqlite_master t, pragma_table_xinfo(t.name) c
+        WHERE t.type = 'table' AND lower(t.name) IN :names""",
+    "postgresql": """SELECT relname, attname FROM pg_attribute
+        JOIN pg_class t ON t.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relname IN :names AND attnum > 0 AND NOT attisdropped
+        AND CASE WHEN :schema <> '' THEN nspname = :schema ELSE pg_table_is_visible(t.oid) END""",
+}
+"""Finds the columns of tables of some names. Here, as SQLAlchemy's own look at all tables takes ten times as long."""
+
+_INDEXES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'index' AND lower(tbl_name) IN :names",
+    # One that was left half built, or is being built, is not there.
+    "postgresql": """SELECT i.relname FROM pg_index
+        JOIN pg_class i ON i.oid = indexrelid JOIN pg_class t ON t.oid = indrelid
+        JOIN pg_namespace n ON n.oid = t.relnamespace
+        WHERE t.relname IN :names AND indisvalid
+        AND CASE WHEN :schema <> '' THEN nspname = :schema ELSE pg_table_is_visible(t.oid) END""",
+}
+"""Finds the indexes of tables of some names."""
+
 
 @frozen
 class Found:
@@ -128,9 +149,7 @@ def find(connection: Connection, *, version: int = SCHEMA_VERSION) -> Found:
     tables = tables_of(connection)
     ours = _names(tables)
     # Names first: what another process has made since then is in its version table, which is read after them.
-    query = text(_NAMES[connection.dialect.name]).bindparams(bindparam("names", expanding=True))
-    schema = {} if connection.dialect.name == "sqlite" else {"schema": tables.schema or ""}
-    there = {*connection.scalars(query, {"names": ours, **schema})}
+    there = {name for (name,) in _named(connection, _NAMES, ours)}
     version_table = tables[VERSION]
     if version_table.name not in there and _is_inbox(connection):
         raise ConfigurationError("the database is the inbox of a receiver: give the copy a file of its own")
@@ -306,8 +325,8 @@ def _version(connection: Connection, table: Table | None) -> tuple[int | None, M
 
     The version is none if there is no such table.
     """
-    columns = frozenset[str]() if table is None else _columns(connection, [table]).get(table.name, frozenset())
-    if table is None or not columns >= {"version", "made"}:
+    columns = set[str]() if table is None else _columns(connection, [table])[table.name]
+    if table is None or not {"version", "made"} <= {*columns}:
         return None, dict[str, int](), None
     # Tables of 0.1.0 do not say the oldest version.
     known = [column for column in table.c if column.name in columns]
@@ -324,16 +343,23 @@ def _index_names(table: Table) -> list[str]:
     return [str(index.name) for index in table.indexes]
 
 
-def _columns(connection: Connection, tables: list[Table]) -> Mapping[str, frozenset[str]]:
-    schema = tables_of(connection).schema
-    found = inspect(connection).get_multi_columns(schema, filter_names=[table.name for table in tables])
-    return {name: frozenset([column["name"] for column in columns]) for (_, name), columns in found.items()}
+def _columns(connection: Connection, tables: Sequence[Table]) -> Mapping[str, Collection[str]]:
+    columns: dict[str, set[str]] = {table.name: set() for table in tables}
+    for table, column in _named(connection, _COLUMNS, [*columns]):
+        columns[table].add(column)
+    return columns
 
 
-def _indexes(connection: Connection, tables: list[Table]) -> frozenset[str | None]:
-    schema = tables_of(connection).schema
-    found = inspect(connection).get_multi_indexes(schema, filter_names=[table.name for table in tables])
-    return frozenset([index["name"] for indexes in found.values() for index in indexes]) - _half_built(connection)
+def _indexes(connection: Connection, tables: Sequence[Table]) -> Collection[str | None]:
+    return {name for (name,) in _named(connection, _INDEXES, [table.name for table in tables])}
+
+
+def _named(connection: Connection, queries: Mapping[str, str], names: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Ask the database about what has some names in the schema of the copy."""
+    query = text(queries[connection.dialect.name]).bindparams(bindparam("names", type_=Text, expanding=True))
+    schema = {} if connection.dialect.name == "sqlite" else {"schema": tables_of(connection).schema or ""}
+    rows: Any = connection.execute(query, {"names": names, **schema})
+    return cast("Iterable[Sequence[str]]", rows)
 
 
 def _add_column(connection: Connection, table: Table, name: str) -> None:
