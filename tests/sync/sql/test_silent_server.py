@@ -179,10 +179,10 @@ async def test_to_open_and_to_look(silence: Silence):
 
 async def test_cancelled_at_its_beginning(postgres):
     """Whatever a sink is doing when its opening is cancelled, it leaves no connection behind."""
-    for number in range(40):
+    for number in range(20):
         sink = SqlSink(postgres)
         opening = asyncio.create_task(sink.open())
-        await asyncio.sleep(number * 0.001)
+        await asyncio.sleep(number * 0.002)
         opening.cancel()
         await asyncio.wait([opening])
         await sink.close(complete=False)
