@@ -518,7 +518,9 @@ class Worker:
                 running.lease.ends_at = ends_at
             return
         for item in marked:
-            _log.warning("event %s was handled after its lease was lost", item.claim.delivery.event_id)
+            # Either it comes again, or it is marked, and only what followed it has gone.
+            what = "event %s was handled while another worker took what is of its account, or it was purged"
+            _log.warning(what, item.claim.delivery.event_id)
         self._lose(running)
 
     def _lose(self, in_flight: InFlight | None) -> None:
