@@ -3,7 +3,9 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import asyncpg
 import pytest
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -11,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from pinwheel_async import ConfigurationError, Pinwheel, SinkError
 from pinwheel_async._postgres.parameters import WITHOUT_NAMES
 from pinwheel_async.sync import Batch, Mirror, SqlSink, export, purge, status, sync
+from pinwheel_async.sync._sql import database
 from pinwheel_async.sync._sql.postgres_url import connect_arguments
 from pinwheel_async.testing import make_income
 
@@ -114,8 +117,12 @@ async def test_no_encryption_where_it_is_wanted(postgres: str):
         await SqlSink(f"{postgres}?sslmode={'verify-full' + certificates if encrypts else 'require'}").open()
 
 
-async def test_a_restart_of_the_server(postgres: str):
-    """The first call after the server ended all connections works."""
+@pytest.mark.parametrize("idle_s", [0, 60])
+async def test_a_restart_of_the_server(
+    postgres: str, idle_s: float, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """The first call after the server ended all connections works: at once, or by patience just after another one."""
+    monkeypatch.setattr(database, "_IDLE_S", idle_s)
     sink = SqlSink(postgres)
     await sink.open()
     await sink.write(Batch(kind="income", account_id="a", items=(make_income(id="i", account_id="a"),)))
@@ -126,6 +133,17 @@ async def test_a_restart_of_the_server(postgres: str):
     await engine.dispose()
 
     assert await sink.held("a", "income") == {"i"}
+    await sink.close(complete=True)
+    assert bool(idle_s) == any(message.startswith("waiting for the database") for message in caplog.messages)
+
+
+async def test_a_connection_that_is_used_often(postgres: str):
+    """A connection is not tried before each use: what it sends is what is asked for."""
+    sink = SqlSink(postgres)
+    await sink.open()
+    await sink.held("a", "income")
+    with patch.object(asyncpg.Connection, "_get_statement", autospec=True, side_effect=AssertionError):
+        await sink.held("a", "income")
     await sink.close(complete=True)
 
 
