@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import asyncpg
@@ -116,6 +116,29 @@ async def test_the_second_run(fake: FakePinwheel, pinwheel: Pinwheel, postgres: 
 
     assert {"list_accounts"} == {*fake.counts}
     assert (report.unchanged, report.items, report.ok) == (24, 0, True)
+
+
+async def test_what_the_copy_is(pinwheel: Pinwheel, postgres: str, url: str):
+    """A run notes what the copy is, as a sync does, so that nobody mixes something else into it."""
+    await sync(pinwheel, SqlSink(url), products=PRODUCTS)
+    await fleet(pinwheel, postgres).sync(products=PRODUCTS)
+
+    assert (await status(url)).scope == (await status(postgres)).scope
+    with pytest.raises(ConfigurationError, match="change_scope=True"):
+        await sync(pinwheel, SqlSink(postgres), products=["identity"])
+
+
+async def test_what_was_purged_is_not_asked_for(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str):
+    """Paystubs of days that were purged are asked for no more, and what is there is no news in the next run."""
+    together = fleet(pinwheel, postgres)
+    await together.sync(products=["paystubs"])
+    await purge(postgres, before=date(2026, 1, 1))
+    await together.sync(changed_only=False)
+    fake.clear_records()
+
+    report = await together.sync()
+
+    assert (report.unchanged, {*fake.counts}) == (12, {"list_accounts"})
 
 
 async def test_three_share(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str):
@@ -327,8 +350,10 @@ async def test_a_lister_that_is_stopped_in_doubt(
     assert await sql.fetchval("SELECT count(*) FROM pinwheel_checkpoints WHERE missed_at IS NOT NULL") == 0
 
 
-async def test_accounts_that_are_gone(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str):
-    """An account that two whole lists did not name is marked as deleted, and counted."""
+async def test_accounts_that_are_gone(
+    fake: FakePinwheel, pinwheel: Pinwheel, postgres: str, caplog: pytest.LogCaptureFixture
+):
+    """An account that two whole lists did not name is marked as deleted, counted, and said."""
     together = fleet(pinwheel, postgres)
     await together.sync(products=["income"])
     left = (await pinwheel.accounts.list(limit=100)).to_dict()
@@ -339,6 +364,7 @@ async def test_accounts_that_are_gone(fake: FakePinwheel, pinwheel: Pinwheel, po
     gone = [(await together.sync()).gone for _ in range(3)]
 
     assert gone == [0, 1, 0]
+    assert caplog.messages.count("1 accounts are not listed any more") == 1
 
 
 async def test_an_erased_account(fake: FakePinwheel, pinwheel: Pinwheel, postgres: str, sql: Any):
