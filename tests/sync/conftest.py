@@ -42,8 +42,9 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database of either kind."""
-    return request.getfixturevalue("url" if request.param == "sqlite" else "postgres")
+    """The URL of a database of either kind. That of PostgreSQL has the tables of a copy, unless it is to be empty."""
+    kinds = {"sqlite": "url", "postgresql": "postgres_copy", "empty-postgresql": "postgres"}
+    return request.getfixturevalue(kinds[request.param])
 
 
 @pytest.fixture

@@ -155,6 +155,7 @@ async def test_a_dry_run_notes_nothing(pinwheel: Pinwheel, store: Stores):
     assert {*(await sync(pinwheel, store())).products} == {*PRODUCTS}
 
 
+@pytest.mark.parametrize("database", ["sqlite", "empty-postgresql"], indirect=True)
 async def test_a_dry_run_makes_no_copy(pinwheel: Pinwheel, database: str):
     """A dry run into a database without a copy counts, and makes none."""
     report = await sync(pinwheel, SqlSink(database), dry_run=True)

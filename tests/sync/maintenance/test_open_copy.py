@@ -41,6 +41,7 @@ async def execute(url: str, *statements: str) -> Any:
         await engine.dispose()
 
 
+@pytest.mark.parametrize("database", ["sqlite", "empty-postgresql"], indirect=True)
 async def test_an_empty_database(database: str, tmp_path: Path):
     """What reads a database without a copy says so, and makes no table."""
     count = _TABLES[database.partition(":")[0].partition("+")[0]]

@@ -64,6 +64,7 @@ async def open_and_close(place: Any, **options: Any) -> None:
     ["CREATE TABLE {} (id integer PRIMARY KEY, plan text)", "CREATE VIEW {} AS SELECT 1 AS id"],
     ids=["table", "view"],
 )
+@pytest.mark.parametrize("database", ["sqlite", "empty-postgresql"], indirect=True)
 async def test_tables_of_an_application(database: str, engine: AsyncEngine, statement: str, tmp_path: Path):
     """A table or view of one of our names that we did not make is refused and named, and nothing is changed."""
     for name in NAMES:
@@ -332,6 +333,7 @@ async def test_comments(postgres: str):
     assert all(columns[name] for name in ("deleted_at", "raw", "first_seen_at", "changed_at", "digest"))
 
 
+@pytest.mark.parametrize("database", ["sqlite", "empty-postgresql"], indirect=True)
 async def test_migrate(database: str, engine: AsyncEngine):
     """Tables are made, or brought up to date, once, and a sink that may not do so uses them."""
     refused = SqlSink(database, migrate=False)
