@@ -80,7 +80,7 @@ async def test_models(pinwheel: Pinwheel, fake: FakePinwheel, tmp_path: Path, pr
     # As many in an answer as there can be: a sync for each takes ten times as long.
     at_once = 100 if product in LISTS else 1
     for some in (shares[start : start + at_once] for start in range(0, len(shares), at_once)):
-        data = [one | {"id": f"object {number}"} for number, (_, one) in enumerate(some)]
+        data = [changed | {"id": f"object {number}"} for number, (_, changed) in enumerate(some)]
         listed = {"data": data, "meta": {"count": len(data), "next_cursor": None}}
         answer = listed if product in LISTS else {"data": some[0][1], "meta": {}}
         fake.script(Fault(json=answer), operation=OPERATIONS[product])
