@@ -26,6 +26,9 @@ PATH = "/webhooks/pinwheel"
 WAITING = "/waiting"
 HANDLED = "/handled"
 TOKEN = "1:AAAA"
+POSTGRES_VARIABLE = "PINWHEEL_ASYNC_BENCH_URL"
+RECEIVES_ONLY = "pinwheel_async, PostgreSQL inbox, receives only"
+"""Its handlers run in other processes, so only its answers count."""
 
 _numbers = itertools.count(1)
 
@@ -108,7 +111,11 @@ async def _compute() -> None:
 
 
 def _ours(
-    inbox: Callable[[Path], Any], *, work: Callable[[], Awaitable[None]] = _nothing, notes: bool = False
+    inbox: Callable[[Path], Any],
+    *,
+    work: Callable[[], Awaitable[None]] = _nothing,
+    notes: bool = False,
+    receives_only: bool = False,
 ) -> Callable[[Path], Awaitable[int]]:
     async def start(directory: Path) -> int:
         from pinwheel_async.events import IncomeAdded  # noqa: PLC0415  # each process imports its own contender
@@ -130,7 +137,7 @@ def _ours(
             return web.json_response(counts.waiting + counts.claimed)
 
         app = web.Application()
-        app.add_subapp(PATH, webhook_app(router, secrets=[SECRET], inbox=store))
+        app.add_subapp(PATH, webhook_app(router, secrets=[SECRET], inbox=store, work=not receives_only))
 
         async def handled_since(_: web.Request) -> web.Response:
             found = handled[:]
@@ -154,6 +161,12 @@ def _memory(_: Path) -> Any:
     from pinwheel_async.webhooks import MemoryInbox  # noqa: PLC0415
 
     return MemoryInbox()
+
+
+def _postgres(_: Path) -> Any:
+    from pinwheel_async.webhooks import PostgresInbox  # noqa: PLC0415
+
+    return PostgresInbox(os.environ[POSTGRES_VARIABLE], max_waiting=None)
 
 
 async def _fastapi(_: Path) -> int:
@@ -235,6 +248,7 @@ CONTENDERS: dict[str, Callable[[Path], Awaitable[int]]] = {
     "pinwheel_async, memory inbox": _ours(_memory),
     "pinwheel_async, SQLite inbox, FULL": _ours(_sqlite),
     "pinwheel_async, SQLite inbox, handler waits": _ours(_sqlite, work=lambda: asyncio.sleep(0)),
+    RECEIVES_ONLY: _ours(_postgres, receives_only=True),
     "FastAPI, verifier, uvicorn": _fastapi,
     "aiogram": _aiogram,
     "slack-bolt": _slack,

@@ -30,7 +30,8 @@ from time import perf_counter
 from urllib.request import urlopen
 
 from _bench import ratio, report
-from _receivers import CONTENDERS, WAITING, signed
+from _receivers import CONTENDERS, POSTGRES_VARIABLE, RECEIVES_ONLY, WAITING, signed
+from bench_sync import ADMIN, DATABASE, has_postgres, in_postgres
 
 CONNECTIONS = 64
 ROUNDS = 15
@@ -137,7 +138,13 @@ def main() -> None:
     """Run the rounds and print the tables."""
     cores = sorted(os.sched_getaffinity(0))
     names = [name for name in CONTENDERS if len(sys.argv) == 1 or name in {"bare aiohttp handler", *sys.argv[1:]}]
+    if not has_postgres():
+        names = [name for name in names if name != RECEIVES_ONLY]
     with ExitStack() as stack:
+        if RECEIVES_ONLY in names:
+            in_postgres(f"CREATE DATABASE {DATABASE}")
+            stack.callback(in_postgres, f"DROP DATABASE {DATABASE} WITH (FORCE)")
+            os.environ[POSTGRES_VARIABLE] = ADMIN.set(database=DATABASE).render_as_string(hide_password=False)
         directory = Path(stack.enter_context(TemporaryDirectory()))
         contenders = [Contender(name, stack, cores[0], directory) for name in names]
         os.sched_setaffinity(0, cores[-1:])

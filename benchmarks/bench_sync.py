@@ -69,7 +69,9 @@ async def _in_postgres(work: Callable[[Any], Awaitable[Any]], database: str | No
         await connection.close()
 
 
-def _postgres(*statements: str) -> None:
+def in_postgres(*statements: str) -> None:
+    """Run statements, each in a transaction of its own, in the database from which others are made."""
+
     async def work(connection: Any) -> None:
         for statement in statements:
             await connection.execute(statement)
@@ -80,7 +82,7 @@ def _postgres(*statements: str) -> None:
 def has_postgres() -> bool:
     """Whether there is a server that lets us make databases."""
     try:
-        _postgres("SELECT 1")
+        in_postgres("SELECT 1")
     except (OSError, asyncpg.PostgresError):
         return False
     return True
@@ -95,7 +97,7 @@ def make_sink(name: str, folder: str, *, new: bool = True) -> Sink:
         return SqlSink(f"sqlite:///{folder}/payroll.db", writer_process=is_process)
     if name in {POSTGRES, PROCESS_POSTGRES}:
         if new:
-            _postgres(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", f"CREATE DATABASE {DATABASE}")
+            in_postgres(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)", f"CREATE DATABASE {DATABASE}")
         return SqlSink(ADMIN.set(database=DATABASE), writer_process=is_process)
     return Nowhere()
 
@@ -219,7 +221,7 @@ def main() -> None:
             os.sched_setaffinity(0, cores)  # a writer process would inherit what this process is confined to
             measure(base_url, folder, accounts, rounds, postgres=postgres)
     if postgres:
-        _postgres(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        in_postgres(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
 
 
 if __name__ == "__main__":
