@@ -94,3 +94,11 @@ def test_progress():
     assert progress.eta_s == pytest.approx(60 * (30_010 - 11_111) / 11_111)
     listing = progress_of(run(counts, state="listing"), 0)
     assert (listing.accounts_seen, listing.accounts_total, listing.units_total, listing.eta_s) == (7, None, None, None)
+
+
+@pytest.mark.parametrize("done", [5, 6])
+def test_nothing_is_left(done: int):
+    """Of a run that is through nothing is left to wait for, also if a unit counted twice."""
+    progress = progress_of(run(Counter({"units": 5, "income.complete": done}), state="listed"), 0)
+
+    assert (progress.units_done, progress.units_total, progress.eta_s) == (done, 5, 0)
