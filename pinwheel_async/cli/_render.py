@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.progress import Progress as Bar, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -82,7 +83,14 @@ def _span(seconds: float) -> str:
 def print_report(report: "SyncReport") -> None:
     """Print what a sync did, and on stderr what failed."""
     console = Console(highlight=False)
-    table = Table(title=f"{report.accounts:,} accounts", title_justify="left")
+    # Without lines between columns it fits into a terminal of 80, also when the numbers are in the millions.
+    table = Table(
+        title=f"{report.accounts:,} accounts",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("product", overflow="fold")
     for heading in ("items", "pages", "accounts", "unchanged", "missing", "failed"):
         table.add_column(heading, justify="right")
