@@ -259,9 +259,7 @@ def _try_after_idleness(engine: AsyncEngine) -> None:
             return
         try:
             dialect.do_ping(connection)
-        except dialect.loaded_dbapi.Error as error:
-            if not dialect.is_disconnect(error, connection, None):
-                raise
+        except Exception:  # noqa: BLE001  # whatever a driver says of a connection that was ended, it is of no use
             raise InvalidatePoolError from None
 
     event.listen(pool, "checkin", note)
