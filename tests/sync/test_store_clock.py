@@ -11,7 +11,7 @@ from pinwheel_async import Pinwheel
 from pinwheel_async._clock import Clock
 from pinwheel_async.events import IncomeAdded
 from pinwheel_async.sync import Mirror, SqlSink, _store_clock, sync
-from pinwheel_async.sync._sql import writer
+from pinwheel_async.sync._sql import queries
 from pinwheel_async.sync._store_clock import StoreClock
 from pinwheel_async.testing import FakePinwheel, Fault, make_event
 from tests.sync.handling import handle_event
@@ -95,7 +95,7 @@ async def test_changes(
         def now(cls, tz: tzinfo | None = None) -> datetime:
             return machine().astimezone(tz)
 
-    monkeypatch.setattr(writer, "datetime", Wrong)
+    monkeypatch.setattr(queries, "datetime", Wrong)
     before = await sql.fetchval("SELECT clock_timestamp()")
     listed = [json.loads(entry.body) for entry in fake.world.accounts(None)]
     for accounts in (listed, listed[1:], listed[1:]):  # who is missing in two lists is believed to be gone

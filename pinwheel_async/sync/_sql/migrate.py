@@ -284,8 +284,6 @@ def build_index(connection: Connection, index: Index) -> None:
 
 def _half_built(connection: Connection) -> frozenset[str]:
     """Return the names of indexes that cannot be used, as whoever built them was killed, or builds still."""
-    if connection.dialect.name == "sqlite":
-        return frozenset()
     query = """
         SELECT relname FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace
         WHERE NOT indisvalid AND CASE WHEN :schema <> '' THEN nspname = :schema ELSE pg_table_is_visible(c.oid) END
@@ -326,7 +324,7 @@ def _version(connection: Connection, table: Table | None) -> tuple[int | None, M
     The version is none if there is no such table.
     """
     columns = set[str]() if table is None else _columns(connection, [table])[table.name]
-    if table is None or not {"version", "made"} <= {*columns}:
+    if table is None or not columns >= {"version", "made"}:
         return None, dict[str, int](), None
     # Tables of 0.1.0 do not say the oldest version.
     known = [column for column in table.c if column.name in columns]
@@ -343,14 +341,14 @@ def _index_names(table: Table) -> list[str]:
     return [str(index.name) for index in table.indexes]
 
 
-def _columns(connection: Connection, tables: Sequence[Table]) -> Mapping[str, Collection[str]]:
+def _columns(connection: Connection, tables: Sequence[Table]) -> Mapping[str, set[str]]:
     columns: dict[str, set[str]] = {table.name: set() for table in tables}
     for table, column in _named(connection, _COLUMNS, [*columns]):
         columns[table].add(column)
     return columns
 
 
-def _indexes(connection: Connection, tables: Sequence[Table]) -> Collection[str | None]:
+def _indexes(connection: Connection, tables: Sequence[Table]) -> set[str | None]:
     return {name for (name,) in _named(connection, _INDEXES, [table.name for table in tables])}
 
 

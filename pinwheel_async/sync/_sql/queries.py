@@ -147,7 +147,7 @@ def miss_accounts(
     connection: Connection,
     account_ids: Sequence[str],
     at: datetime,
-    note_gone: Callable[[Connection, Sequence[str]], object],
+    note_gone: Callable[[Connection, Sequence[str], datetime], object],
 ) -> int:
     """Note which accounts a whole list did not name; mark those that the one before did not name either.
 
@@ -158,7 +158,7 @@ def miss_accounts(
         connection: In a transaction.
         account_ids: The accounts.
         at: When the list was begun.
-        note_gone: Called with accounts before they are marked.
+        note_gone: Called with accounts and the time before they are marked.
     """
     lock(connection, {("accounts", "")})  # pages of accounts that are being written come before
     tables, now = tables_of(connection), time_of(connection)
@@ -188,7 +188,7 @@ def miss_accounts(
                 connection.execute(update(checkpoints).where(*mine, asked.begun_at < before).values(begun_at=before))
             connection.execute(update(checkpoints).where(*mine).values(missed_at=missed_at))
     for some in _portions(gone):
-        note_gone(connection, some)
+        note_gone(connection, some, now)
         marked = {"deleted_at": at, "changed_at": now}
         connection.execute(update(accounts).where(accounts.c.id.in_(some)).values(marked))
     return len(gone)

@@ -51,7 +51,7 @@ from pinwheel_async.sync._sql.migrate import Found, build_index, drop_half_built
 from pinwheel_async.sync._sql.refusals import Meaning, explain, meaning_of
 from pinwheel_async.sync._sql.rows import PageRows
 from pinwheel_async.sync._sql.writer import Writer
-from pinwheel_async.sync._sql.writer_process import WriterProcess, several_cores, writer_process_obstacle
+from pinwheel_async.sync._sql.writer_process import WriterProcess, wants_writer_process
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -166,10 +166,7 @@ class SqlSink:
         self._patience_s = patience_s
         self._on_commit = on_commit
         self._closes_by = float("inf")
-        obstacle = writer_process_obstacle(self._place)
-        if writer_process and obstacle:
-            raise ConfigurationError(f"the writer process {obstacle}")
-        self._wants_process = (not obstacle and several_cores()) if writer_process is None else writer_process
+        self._wants_process = wants_writer_process(self._place, writer_process)
         self._process: WriterProcess | None = None
         self._wanted = Scope(keep_deleted=keep_deleted, raw=raw, history=history)
         self._raw = bool(raw)
@@ -447,8 +444,8 @@ class SqlSink:
         return backend(self._place) == "postgresql"
 
     def _miss_accounts(self, connection: Connection, account_ids: Sequence[str], at: datetime) -> int:
-        def note_gone(connection: Connection, gone: Sequence[str]) -> None:
-            self._writer.note_gone(cursor_of(connection), gone)
+        def note_gone(connection: Connection, gone: Sequence[str], now: datetime) -> None:
+            self._writer.note_gone(cursor_of(connection), gone, now)
 
         return queries.miss_accounts(connection, account_ids, at, note_gone)
 
@@ -577,7 +574,7 @@ class SqlSink:
         cursor = cursor_of(connection)
         pages = self._writer.without_erased(cursor, pages)
         kept = [*pages] if scope.purged_before is None else [_kept(page, scope) for page in pages]
-        outcomes = self._writer.write(cursor, kept, trusting=trusting)
+        outcomes = self._writer.write(cursor, kept, queries.time_of(connection), trusting=trusting)
         return {page: outcomes[part] for page, part in zip(pages, kept, strict=True) if part in outcomes}
 
     async def _places(self, page: PageRows, reason: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ still unseen has vanished.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -85,7 +85,6 @@ class Writer:
         self._erasures = _table_sql(tables[ERASURES], dialect, ["hash"])
         self._erasure_key = erasure_key
         self._moment = converter(CHECKPOINTS.c.begun_at, dialect) or same
-        self._is_sqlite = dialect.name == "sqlite"
 
     def without_erased(self, cursor: Cursor, pages: Sequence[PageRows]) -> list[PageRows]:
         """Return pages without those of accounts that were erased, and without such accounts."""
@@ -99,13 +98,14 @@ class Writer:
         return [page.without(erased) if page.batch.kind == "accounts" else page for page in others]
 
     def write(
-        self, cursor: Cursor, pages: Sequence[PageRows], *, trusting: bool
+        self, cursor: Cursor, pages: Sequence[PageRows], at: datetime, *, trusting: bool
     ) -> Mapping[PageRows, type[SupersededError | UnconfirmedRemovalError]]:
         """Write pages and their checkpoints.
 
         Args:
             cursor: Of the transaction.
             pages: In the order in which they came.
+            at: The time of the database: machines may write whose clocks differ.
             trusting: Whether to expect that only this library writes rows: those of new objects are then inserted
                 without looking, and the database refuses the group if some are there.
 
@@ -114,7 +114,6 @@ class Writer:
             follows from them, because they would remove too much.
         """
         outcomes: dict[PageRows, type[SupersededError | UnconfirmedRemovalError]] = {}
-        at = self._time(cursor)
         now = self._moment(at)
         for part in _without_repetition(pages):
             known = self._known(cursor, part)
@@ -131,17 +130,9 @@ class Writer:
             outcomes |= dict.fromkeys(old, SupersededError)
         return outcomes
 
-    def note_gone(self, cursor: Cursor, account_ids: Sequence[str]) -> None:
+    def note_gone(self, cursor: Cursor, account_ids: Sequence[str], at: datetime) -> None:
         """Note that accounts are going to be marked as deleted."""
-        self._kinds["accounts"].note_gone(cursor, account_ids, self._moment(self._time(cursor)))
-
-    def _time(self, cursor: Cursor) -> datetime:
-        """Return the time of the database, as `queries.time_of` does: machines may write whose clocks differ."""
-        if self._is_sqlite:
-            return datetime.now(UTC)
-        cursor.execute("SELECT clock_timestamp()")
-        found: datetime = cursor.fetchall()[0][0]
-        return found
+        self._kinds["accounts"].note_gone(cursor, account_ids, self._moment(at))
 
     def _known(self, cursor: Cursor, pages: Sequence[PageRows]) -> Mapping[tuple[str, str], _Known]:
         accounts = {page.account_id for page in pages if page.reached}

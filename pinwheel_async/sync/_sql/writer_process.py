@@ -20,7 +20,7 @@ from sqlalchemy import URL
 
 from pinwheel_async._clock import time_limit
 from pinwheel_async._core.derived import pack
-from pinwheel_async.errors import PinwheelError
+from pinwheel_async.errors import ConfigurationError, PinwheelError
 from pinwheel_async.sync._page_formats import PageItems
 from pinwheel_async.sync._sink import Batch
 from pinwheel_async.sync._sql.database import is_in_memory
@@ -53,18 +53,21 @@ _END_S = 5.0
 logger = logging.getLogger("pinwheel_async.sync")
 
 
-def writer_process_obstacle(place: object) -> str | None:
-    """Say why no other process can write into a place; None if one can."""
-    if os.name != "posix":
-        return "works on POSIX systems only"
-    if not isinstance(place, URL):
-        return "needs a URL: it cannot use an engine of this process"
-    return "needs a file: it cannot see the memory of this process" if is_in_memory(place) else None
+def wants_writer_process(place: object, asked: bool | None) -> bool:
+    """Whether another process is to write into a place: as it is asked for, or if None, where it can and leaves a core.
 
-
-def several_cores() -> bool:
-    """Whether a process that writes leaves a core to the one that fetches."""
-    return (os.cpu_count() or 1) > 1
+    Raises:
+        ConfigurationError: It is asked for, and cannot be.
+    """
+    problems = (
+        (os.name != "posix", "works on POSIX systems only"),
+        (not isinstance(place, URL), "needs a URL: it cannot use an engine of this process"),
+        (isinstance(place, URL) and is_in_memory(place), "needs a file: it cannot see the memory of this process"),
+    )
+    problem = next((what for is_so, what in problems if is_so), None)
+    if asked and problem:
+        raise ConfigurationError(f"the writer process {problem}")
+    return problem is None and (os.cpu_count() or 1) > 1 if asked is None else asked
 
 
 class WriterProcess:

@@ -519,7 +519,7 @@ class Worker:
             return
         for item in marked:
             # Either it comes again, or it is marked, and only what followed it has gone.
-            what = "event %s was handled while another worker took what is of its account, or it was purged"
+            what = "event %s was handled, but its account was taken by another worker meanwhile, or purged"
             _log.warning(what, item.claim.delivery.event_id)
         self._lose(running)
 

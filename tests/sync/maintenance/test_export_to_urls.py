@@ -143,7 +143,7 @@ def test_without_fsspec():
 
 
 KEEPER = """
-import os, signal, sys
+import sys
 from pinwheel_async.sync._files.private_folder import PrivateFolder
 
 folder = PrivateFolder()

@@ -287,7 +287,7 @@ async def test_what_follows_a_lost_mark_is_cancelled(work, inbox, caplog):
     await work.until(lambda: ended)
 
     assert [True] == ended
-    assert any("event 1 was handled while another worker took" in record.getMessage() for record in caplog.records)
+    assert any("event 1 was handled, but its account was taken" in record.getMessage() for record in caplog.records)
 
 
 async def test_what_comes_at_the_end_of_a_stop_is_not_handed_over(work, inbox):
