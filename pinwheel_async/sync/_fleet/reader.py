@@ -88,10 +88,11 @@ class Reader(Run):
         """Enqueue what nobody has read yet in this run."""
         async for ids in chunks(self._units_given, PAGE_LIMIT):
             checkpoints = await self._checkpoints(ids)
+            now = self._now()
             for account_id in ids:
                 for product, moment in self._units_given[account_id].items():
                     unit = Unit(account_id, cast("Product", product))
-                    checkpoint = self._rule.valid(checkpoints.get(unit))
+                    checkpoint = self._rule.valid(checkpoints.get(unit), now)
                     reading = Reading(
                         unit=unit,
                         data_updated_at=None if moment is None else datetime.fromisoformat(moment),

@@ -101,8 +101,8 @@ class Counters:
 
     def unit_unchanged(self, unit: Unit, *, contradicted: bool = False) -> None:
         """Count a unit that need not be read, or, if it was contradicted, need not be read yet."""
-        self._counts[unit.product]["contradicted"] += contradicted
-        self._counts[unit.product]["not due yet"] += contradicted
+        if contradicted:
+            self._counts[unit.product].update(("contradicted", "not due yet"))
         self._done(unit, "unchanged")
 
     def unit_found(self, unit: Unit, checkpoint: Checkpoint) -> None:
@@ -196,7 +196,8 @@ class Counters:
     def _done(self, unit: Unit, how: str) -> None:
         self._counts[unit.product][how] += 1
         self._units_done += 1
-        self.report_progress()
+        if self._on_progress is not None:
+            self.report_progress()
 
     def _call_back(self) -> None:
         if self._on_progress is None:

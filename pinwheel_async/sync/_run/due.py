@@ -1,12 +1,11 @@
 """Refresh rule: which products of an account are due, because they changed or may have changed without a word."""
 
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from zlib import crc32
 
 from attrs import frozen
 
-from pinwheel_async.sync._run.reading import Reading
+from pinwheel_async.sync._run.reading import Unit
 from pinwheel_async.sync._sink import Checkpoint, is_ahead
 
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)
@@ -26,36 +25,45 @@ class RefreshRule:
     spread: timedelta = timedelta(0)
     """By up to how much earlier or later that is the case, another time for each reading: or what was read in one night
     would be read again in one night for ever."""
-    now: Callable[[], datetime]
-    """The wall clock."""
     forget_before: datetime | None = None
     """Readings that began before this moment do not count; null if all count."""
 
-    def valid(self, checkpoint: Checkpoint | None) -> Checkpoint | None:
+    def valid(self, checkpoint: Checkpoint | None, now: datetime) -> Checkpoint | None:
         """Return the checkpoint, if its reading counts."""
-        if checkpoint is not None and is_ahead(checkpoint.begun_at, self.now()):
+        if checkpoint is None or is_ahead(checkpoint.begun_at, now):
             return None
-        old = checkpoint is not None and self.forget_before is not None and checkpoint.begun_at < self.forget_before
-        return None if old else checkpoint
+        return None if self.forget_before is not None and checkpoint.begun_at < self.forget_before else checkpoint
 
-    def is_due(self, reading: Reading) -> bool:
-        """Whether a product has to be read, as far as its checkpoint says."""
-        checkpoint = reading.checkpoint
+    def is_due(
+        self,
+        unit: Unit,
+        checkpoint: Checkpoint | None,
+        *,
+        data_updated_at: datetime | None,
+        from_day: date | None,
+        now: datetime,
+    ) -> bool:
+        """Whether a product has to be read, as far as its valid checkpoint says.
+
+        Args:
+            unit: The product of an account.
+            checkpoint: That of its last reading; None if there is none.
+            data_updated_at: When its data last changed, as the account says.
+            from_day: Only what is after this day is wanted.
+            now: What time it is.
+        """
         if (
             checkpoint is None
             or checkpoint.reached not in {"complete", "missing"}
-            or _grew(checkpoint.from_day, reading.from_day)
+            or _grew(checkpoint.from_day, from_day)
+            or (data_updated_at is not None and data_updated_at != checkpoint.data_updated_at)
         ):
             return True
-        if reading.data_updated_at is not None and reading.data_updated_at != checkpoint.data_updated_at:
-            return True
         if checkpoint.misses:
-            return self.now() - checkpoint.begun_at >= _pause(checkpoint.misses)
-        if reading.data_updated_at is not None:
+            return now - checkpoint.begun_at >= _pause(checkpoint.misses)
+        if data_updated_at is not None or not _may_change_unseen(unit, checkpoint):
             return False
-        if not _may_change_unseen(reading, checkpoint):
-            return False
-        return checkpoint.begun_at < self.recheck_before + self.spread * _jitter(reading.unit.account_id, checkpoint)
+        return checkpoint.begun_at < self.recheck_before + self.spread * _jitter(unit.account_id, checkpoint)
 
 
 def _pause(misses: int) -> timedelta:
@@ -75,10 +83,10 @@ def _grew(before: date | None, wanted: date | None) -> bool:
     return before is not None and (wanted is None or wanted < before)
 
 
-def _may_change_unseen(reading: Reading, checkpoint: Checkpoint) -> bool:
+def _may_change_unseen(unit: Unit, checkpoint: Checkpoint) -> bool:
     """Whether data may change without a word of the API.
 
     There is never a moment for tax forms. For other products none comes before there is data, so it is what was there
     before that may have changed.
     """
-    return reading.unit.product == "tax_forms" or (checkpoint.reached == "complete" and checkpoint.items > 0)
+    return unit.product == "tax_forms" or (checkpoint.reached == "complete" and checkpoint.items > 0)

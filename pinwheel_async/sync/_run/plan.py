@@ -147,7 +147,9 @@ def _is_duration(value: object) -> bool:
 
 def from_day(plan: Plan, product: Product) -> date | None:
     """Return the day after which objects are wanted; None where all are."""
-    return {"paystubs": plan.from_pay_date, "shifts": plan.from_start_date}.get(product)
+    if product == "paystubs":
+        return plan.from_pay_date
+    return plan.from_start_date if product == "shifts" else None
 
 
 def _ids(accounts: object, problems: list[str]) -> Ids | None:

@@ -156,7 +156,7 @@ class Run:
         """Note when the run begins, and what follows from that."""
         self._began = self._now()
         self._rule = RefreshRule(
-            recheck_before=self._began - self._plan.recheck_after, spread=self._plan.recheck_after / 7, now=self._now
+            recheck_before=self._began - self._plan.recheck_after, spread=self._plan.recheck_after / 7
         )
         self._listing = Listing(self._began)
         """The list of accounts, since it was begun or begun again."""
@@ -423,21 +423,18 @@ class Run:
 
     def _due(self, account_id: str, account: Account | None, checkpoints: _Checkpoints) -> Iterator[Reading]:
         """Yield what is to be read of an account, and count what is not."""
+        now, moments = self._now(), None if account is None else account.data_updated_at
         for unit in self._units(account_id):
-            reading = Reading(
-                unit=unit,
-                data_updated_at=getattr(account.data_updated_at, unit.product, None) if account else None,
-                from_day=from_day(self._plan, unit.product),
-                max_removed=self._plan.max_removed,
-                repeats=self._store is not None,
-                checkpoint=self._rule.valid(checkpoints.get((account_id, unit.product))),
-            )
-            contradicted = reading.checkpoint is not None and reading.checkpoint.misses > 0
+            data_updated_at, first_day = getattr(moments, unit.product, None), from_day(self._plan, unit.product)
+            checkpoint = self._rule.valid(checkpoints.get(unit), now)
+            contradicted = checkpoint is not None and checkpoint.misses > 0
             # After the list of accounts began again, what this run has read, or tried, comes a second time.
-            was_read = reading.checkpoint is not None and reading.checkpoint.begun_at >= self._began
+            was_read = checkpoint is not None and checkpoint.begun_at >= self._began
             if self._lists_again and (unit in self._failed or (was_read and contradicted)):
                 continue
-            if self._wanted is None and not self._rule.is_due(reading):
+            if self._wanted is None and not self._rule.is_due(
+                unit, checkpoint, data_updated_at=data_updated_at, from_day=first_day, now=now
+            ):
                 self._failures.remove(*unit)
                 self._refusals.other_answer()
                 if not was_read:
@@ -445,7 +442,14 @@ class Run:
             elif self._plan.dry_run:
                 self.counters.unit_planned(unit)
             else:
-                yield reading
+                yield Reading(
+                    unit=unit,
+                    data_updated_at=data_updated_at,
+                    from_day=first_day,
+                    max_removed=self._plan.max_removed,
+                    repeats=self._store is not None,
+                    checkpoint=checkpoint,
+                )
 
     async def _fetch(self, reading: Reading, slot: Slot) -> None:
         unit, store = reading.unit, partial(self._store_page, slot)

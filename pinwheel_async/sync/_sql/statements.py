@@ -125,6 +125,11 @@ class TableSql:
                     cursor.execute(self._upsert_text(size), some[start : start + length])
                     start += length
 
+    def is_empty(self, cursor: Cursor) -> bool:
+        """Return whether there are no rows."""
+        cursor.execute(f"SELECT 1 FROM {self._table} LIMIT 1")
+        return not cursor.fetchall()
+
     def of_accounts(self, cursor: Cursor, what: str, accounts: Sequence[str]) -> Sequence[Any]:
         """Return some columns of the rows of some accounts."""
         cursor.execute(f"SELECT {what} FROM {self._table} WHERE {self._in_accounts()}", self._many(accounts))
