@@ -122,7 +122,7 @@ def _wrapped_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
             return await running
         except BaseException as error:
             args, kwargs = (), {}
-            _clear_frames(error)
+            clear_frames(error)
             raise
 
     return call
@@ -135,14 +135,17 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except BaseException as error:
             args, kwargs = (), {}
-            _clear_frames(error)
+            clear_frames(error)
             raise
 
     return call
 
 
-def _clear_frames(error: BaseException) -> None:
-    """Drop the local variables of this library's frames, and of those they called, from an error and its causes."""
+def clear_frames(error: BaseException) -> None:
+    """Drop the local variables of this library's frames, and of those they called, from an error and its causes.
+
+    But those of the frame that calls it, which still runs.
+    """
     pending: list[BaseException | None] = [error]
     seen: set[int] = set()
     while pending:

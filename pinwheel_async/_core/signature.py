@@ -56,7 +56,9 @@ def check_headers(signature: str | bytes | None, timestamp: str | bytes | None) 
 def _read_headers(signature: str | bytes | None, timestamp: str | bytes | None) -> tuple[bytes, bytes] | Verdict:
     if not signature or not timestamp:
         return _MISSING
-    sent, stamp = _ascii(signature), _ascii(timestamp)
+    # Servers hand out odd bytes as lone surrogates, which become what fits no form.
+    sent = signature.encode("ascii", "replace") if isinstance(signature, str) else signature
+    stamp = timestamp.encode("ascii", "replace") if isinstance(timestamp, str) else timestamp
     if not stamp.isdigit() or len(stamp) > _TIMESTAMP_DIGITS or not _SIGNATURE.fullmatch(sent):
         return _MALFORMED
     return sent, stamp
@@ -160,11 +162,6 @@ class KeyRing(Unpicklable):
         if found is None:
             return _WRONG
         return found.good if max_age_s is None else Verdict(reason=_age(int(stamp), now, max_age_s), key=found.name)
-
-
-def _ascii(value: str | bytes) -> bytes:
-    """Return the bytes of a header; servers hand out odd bytes as lone surrogates, which become what fits no form."""
-    return value.encode("ascii", "replace") if isinstance(value, str) else value
 
 
 def _age(stamp: int, now: float | None, max_age_s: float) -> Reason:

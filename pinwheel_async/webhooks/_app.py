@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pinwheel_async._core.arguments import wrong
 from pinwheel_async._core.retry import RetryPolicy
-from pinwheel_async._privacy import without_locals
+from pinwheel_async._privacy import clear_frames, without_locals
 from pinwheel_async.errors import ConfigurationError
 from pinwheel_async.webhooks._arguments import check_more_than_0
 from pinwheel_async.webhooks._body import read_body, read_cached
@@ -213,7 +213,12 @@ class _RequestHandlers:
             body = await read_cached(request)
         if isinstance(body, str):
             return _respond(receiver.refuse(body), close=True)
-        answer = await receiver.receive(request.headers, body, waited_s=waited_s)
+        try:
+            answer = await receiver.take(request.headers, body, waited_s)
+        except BaseException as error:
+            body = b""
+            clear_frames(error)
+            raise
         return web.Response() if answer is OK else _respond(answer)
 
     async def live(self, _: web.Request) -> web.Response:

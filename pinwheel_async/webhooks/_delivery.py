@@ -6,6 +6,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias, cast
 
@@ -13,6 +14,7 @@ import attrs
 from attrs import frozen
 
 from pinwheel_async._core.convert import read_as
+from pinwheel_async._core.derived import struct_of
 from pinwheel_async._core.model import Model
 from pinwheel_async._core.parse import repaired
 from pinwheel_async._core.signature import KeyRing, Verdict
@@ -28,7 +30,7 @@ employees took 1,080,245 bytes. Ids may be longer than those, as the API promise
 would take 12.5 MB."""
 
 
-@frozen(kw_only=True, repr=False)
+@frozen(kw_only=True, repr=False, slots=False)  # attrs fills frozen slots half as fast
 class Delivery(Model):
     """One webhook body whose signature was good, as it is kept until its handlers have run."""
 
@@ -67,6 +69,9 @@ class _Envelope:
     payload: _Payload | None = None
 
 
+_ENVELOPE = struct_of(_Envelope)
+
+
 @frozen
 class _OddEnvelope:
     """An envelope whose payload is no object; its ids can be read all the same."""
@@ -86,7 +91,7 @@ def make_delivery(
         key: Name of the secret that signed them.
         received_at: When it arrived; now, if not given.
     """
-    envelope: Any = read_as(_Envelope, body) or _read_odd_envelope(body)
+    envelope: Any = read_as(_ENVELOPE, body) or _read_odd_envelope(body)
     payload: Any = getattr(envelope, "payload", None) or _Payload()
     event_id = text(getattr(envelope, "event_id", None)) or f"sha256:{sha256(body).hexdigest()}"
     owner = text(payload.account_id) or text(payload.company_connection_id) or text(payload.end_user_id)
@@ -247,18 +252,11 @@ def authenticate(
         max_age_s: See `Receiver`.
         max_body_bytes: Longest body, without its encoding.
     """
-
-    def verify(body: bytes) -> Verdict:
-        return ring.verify(
-            signature=headers.get("x-pinwheel-signature"),
-            timestamp=headers.get("x-timestamp"),
-            body=body,
-            now=None if max_age_s is None else time.time(),
-            max_age_s=max_age_s,
-        )
-
-    verdict = verify(body)
+    signature, timestamp = headers.get("x-pinwheel-signature"), headers.get("x-timestamp")
+    now = None if max_age_s is None else time.time()
+    verdict = ring.verify(signature=signature, timestamp=timestamp, body=body, now=now, max_age_s=max_age_s)
     encoding = headers.get("content-encoding")
     if encoding is None or verdict.reason in {"missing", "malformed"}:
         return verdict, body
-    return decode_verified(encoding, body, verdict, verify, max_bytes=max_body_bytes)
+    verify = partial(ring.verify, signature=signature, timestamp=timestamp, now=now, max_age_s=max_age_s)
+    return decode_verified(encoding, body, verdict, lambda plain: verify(body=plain), max_bytes=max_body_bytes)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
@@ -222,6 +223,7 @@ class Receiver:
         self._signed_by: Counter[str] = Counter()
         self._look = SharedLook(self._look_at_inbox, lambda: self._health_of(None))
         self._put_limit = TimeLimit()
+        self._put_within_s: float = getattr(inbox, "put_within_s", math.inf)
         self._late_bytes: int = 0
         """What deliveries take that were not stored in time."""
         self._recovering: asyncio.Task[None] | None = None
@@ -358,17 +360,20 @@ class Receiver:
         Raises:
             ConfigurationError: These are no headers, or the body is not bytes.
         """
+        return await self.take(lowered(headers), as_bytes(body), waited_s)
+
+    async def take(self, headers: Mapping[str, str], body: bytes, waited_s: float) -> Answer:
+        """Take one delivery whose headers are `lowered`; an error may hold what was sent in its frames."""
         if not self._is_open:
             return self._refuse_closed()
-        body, found = as_bytes(body), lowered(headers)
         if len(body) > self._max_body_bytes:
-            return self.check_headers(found) or self.refuse("body_too_large")
+            return self.check_headers(headers) or self.refuse("body_too_large")
         asked = self._secrets.asked
-        authenticated = self._authenticate(found, body)
+        authenticated = self._authenticate(headers, body)
         if not isinstance(authenticated, str) and authenticated[0].reason == "wrong":
             began = monotonic()
             authenticated = await self._authenticate_anew(
-                found, body, asked, max(ANSWER_S - MIN_PUT_S - waited_s, 0), authenticated
+                headers, body, asked, max(ANSWER_S - MIN_PUT_S - waited_s, 0), authenticated
             )
             waited_s += monotonic() - began
         if isinstance(authenticated, str):
@@ -378,8 +383,8 @@ class Receiver:
             return self._refuse_signature(verdict)
         self._signed_by[verdict.key] += 1
         if self._inbox is None:
-            return await self._handle(found, body, verdict.key)
-        return await self._put(self._inbox, make_delivery(found, body, key=verdict.key), waited_s)
+            return await self._handle(headers, body, verdict.key)
+        return await self._put(self._inbox, make_delivery(headers, body, key=verdict.key), waited_s)
 
     def _authenticate(self, headers: Mapping[str, str], body: bytes) -> "tuple[Verdict, bytes] | RefusalReason":
         return authenticate(
@@ -438,7 +443,8 @@ class Receiver:
         limit_s = max(ANSWER_S - waited_s, MIN_PUT_S)
         event_id, began = delivery.event_id, monotonic()
         try:
-            new = await self._put_limit.wait(inbox.put(delivery), limit_s)
+            storing = inbox.put(delivery)
+            new = await (storing if self._put_within_s <= limit_s else self._put_limit.wait(storing, limit_s))
         except (InboxError, TimeoutError) as error:
             # An inbox may have a time limit of its own; what it has given up waiting for may lie in its queue as well.
             if isinstance(error, InboxError) and error.reason != "Timeout":
@@ -453,7 +459,8 @@ class Receiver:
         finally:
             self.buffered.give(size)
         self._dispatcher.counters.add_put(delivery.event, new=new)
-        self._trace_put(delivery, monotonic() - began, new=new)
+        if self._telemetry is not None:
+            self._trace_put(self._telemetry, delivery, monotonic() - began, new=new)
         if not new:
             _log.debug("event %s is known already", event_id)
         if self._on_stored is not None:
@@ -463,12 +470,10 @@ class Receiver:
             self._hooks.call("on_stored", self._on_stored, stored)
         return OK
 
-    def _trace_put(self, delivery: Delivery, seconds: float, *, new: bool) -> None:
-        if self._telemetry is None:
-            return
+    def _trace_put(self, telemetry: Telemetry, delivery: Delivery, seconds: float, *, new: bool) -> None:
         event, event_id = label_of(delivery.event), delivery.event_id
         try:
-            self._telemetry.stored(event, event_id, seconds, clean(delivery.traceparent), new=new)
+            telemetry.stored(event, event_id, seconds, clean(delivery.traceparent), new=new)
         except Exception as error:  # noqa: BLE001  # what only observes may not refuse what is stored
             _log.error("telemetry failed: %s", error_chain(error))
 

@@ -225,7 +225,9 @@ class Dispatcher:
         skip: Collection[Handler[Any]],
     ) -> None:
         context: Context | None = None
-        handlers = [handler for handler in self.router.matching(event) if handler not in skip]
+        handlers = self.router.matching(event)
+        if skip:
+            handlers = tuple([handler for handler in handlers if handler not in skip])
         for handler in handlers:
             if handler.takes_context and context is None:
                 context = self._context(source, attempt, token, lease)

@@ -370,7 +370,8 @@ class Worker:
 
     def _ended(self, in_flight: InFlight) -> None:
         """Go on with the account of a delivery that was handed over."""
-        self._ahead.add(self._clock.monotonic() - in_flight.started_at)
+        if self._chains is not None:
+            self._ahead.add(self._clock.monotonic() - in_flight.started_at)
         if in_flight.queue is not None:
             self._memory.end(in_flight.queue, ok=in_flight.is_done)
         if self._memory.is_ready or self._memory.to_mark:
