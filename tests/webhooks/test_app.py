@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+import traceback
 
 import pytest
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp import web
 from pinwheel_async.errors import ConfigurationError, InboxError
 from pinwheel_async.events import Event, IncomeAdded
 from pinwheel_async.webhooks import Context, MemoryInbox, Router, webhook_app
+from pinwheel_async.webhooks._delivery import Delivery
 
 
 @pytest.fixture
@@ -47,6 +49,36 @@ async def test_authentic(mount, router, handled, body, path):
     assert 200 == answer.status
     assert IncomeAdded is type(event)
     assert (event.event_id, 1, "2025-07-08") == (context.event_id, context.attempt, context.version)
+
+
+async def test_what_passes_through(mount, router, body):
+    """What is no error and passes through the receiver holds nothing of the delivery in the frames of the library."""
+
+    class Ended(BaseException):
+        """As a cancellation is, or the end of the program."""
+
+    class Ending(MemoryInbox):
+        async def put(self, delivery):
+            raise Ended
+
+    frames = []
+
+    @web.middleware
+    async def watch(request, handler):
+        try:
+            return await handler(request)
+        except Ended as ended:
+            frames.extend(traceback.walk_tb(ended.__traceback__))
+            return web.Response(status=418)
+
+    async with mount(router, inbox=Ending(), middlewares=[watch]) as sender:
+        answer = await sender.send(body(event_id="event-4711"))
+
+    ours = [frame for frame, _ in frames if "/pinwheel_async/webhooks/" in frame.f_code.co_filename]
+    assert 418 == answer.status
+    assert {"receive", "take", "_put"} <= {frame.f_code.co_name for frame in ours}
+    assert [] == [name for frame in ours for name, value in frame.f_locals.items() if "4711" in str(value)]
+    assert [] == [name for frame in ours for name, value in frame.f_locals.items() if isinstance(value, Delivery)]
 
 
 async def test_named_secrets(mount, router, handled, body, headers):
