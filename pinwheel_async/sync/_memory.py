@@ -19,6 +19,7 @@ from pinwheel_async.sync._sink import (
     Checkpoint,
     FailedProduct,
     Kind,
+    ids_in,
     is_ahead,
     removes_too_much,
 )
@@ -286,7 +287,7 @@ class MemoryStore(MemoryValues):
 
     async def save(self, key: str, value: bytes | None) -> None:
         """Save a small value, but not one that is called after an account that was erased; None removes it."""
-        if self._erased.isdisjoint(key.split(":")):
+        if self._erased.isdisjoint(ids_in(key)):
             await super().save(key, value)
 
     async def save_all(self, values: Mapping[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence, Sized
 from datetime import date, datetime, timedelta
+from itertools import combinations
 from typing import Any, Generic, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import attrs
@@ -296,6 +297,12 @@ ahead was set wrongly."""
 def is_ahead(moment: datetime, now: datetime) -> bool:
     """Whether a moment was noted under a clock that was wrong, so that it says nothing about what is newer."""
     return moment > now + CLOCK_TOLERANCE
+
+
+def ids_in(key: str) -> frozenset[str]:
+    """Return what the key of a small value may name: whatever stands between two of its colons."""
+    parts = key.split(":")
+    return frozenset([":".join(parts[start:end]) for start, end in combinations(range(1, len(parts)), 2)])
 
 
 FEW = 5

@@ -40,6 +40,7 @@ from pinwheel_async.sync._sink import (
     Checkpoint,
     FailedProduct,
     Kind,
+    ids_in,
 )
 from pinwheel_async.sync._sql.database import lock
 from pinwheel_async.sync._sql.tables import (
@@ -328,8 +329,8 @@ def load_all(connection: Connection, keys: Sequence[str]) -> dict[str, bytes]:
 def save_all(connection: Connection, values: Mapping[str, bytes]) -> None:
     """Keep small values, but those that are called after accounts that were erased."""
     lock(connection, {("values", "")})  # or an account could be erased after it was looked up
-    erased = erased_among(connection, [*{part for key in values for part in key.split(":")[1:-1]}])
-    kept = [{"key": key, "value": value} for key, value in values.items() if erased.isdisjoint(key.split(":"))]
+    erased = erased_among(connection, [*{account_id for key in values for account_id in ids_in(key)}])
+    kept = [{"key": key, "value": value} for key, value in values.items() if erased.isdisjoint(ids_in(key))]
     into = _insert(connection, tables_of(connection)[VALUES])
     save = into.on_conflict_do_update(index_elements=["key"], set_={"value": into.excluded.value})
     if kept:

@@ -141,6 +141,20 @@ async def test_failures_announcements_and_values(store: Callable[[], Any], gone:
     assert ([("other", "shifts")], ["other"], [{}, {keys[1]: b"x"}]) == await using(store(), keep)
 
 
+async def test_values_of_an_odd_id(store: Callable[[], Any]):
+    """Nor is a value of an erased account whose id has colons in it; values of ids that are a part of that are kept."""
+    ids = ["a:b", "a", "b", "a:b:c"]
+    keys = [f"mirror:verified:{account_id}:shifts" for account_id in ids]
+
+    async def keep(opened: Any) -> set[str]:
+        await opened.purge("a:b")
+        await opened.save(keys[0], b"x")
+        await opened.save_all(dict.fromkeys(keys, b"x"))
+        return {*await opened.load_all(keys)}
+
+    assert {*keys[1:3]} == await using(store(), keep)
+
+
 @pytest.mark.parametrize("kind", [AccountAdded, PaystubsAdded])
 async def test_no_event_brings_it_back(
     pinwheel: Pinwheel, fake: FakePinwheel, store: Callable[[], Any], gone: str, kind: type[Event]
