@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 import threading
 import time
 from http.client import HTTPMessage
@@ -240,6 +241,19 @@ async def test_hanging_inbox(receive, body, headers, short, caplog):
     assert "503 not_stored_in_time: event event-4711 is not stored within 0.01 s" in caplog.text
     assert 200 == (await receiver.receive(headers(content), content)).status
     assert ["event-4711"] == [entry.event_id for entry in await inbox.entries()]
+
+
+async def test_a_repetition_is_noted(receive, body, headers, caplog):
+    """The log says at DEBUG which event is known already, and of none else."""
+    caplog.set_level(logging.DEBUG, logger="pinwheel_async.webhooks")
+    receiver = await receive(inbox=MemoryInbox())
+    for event_id in ("event-1", "event-2", "event-1"):
+        content = body(event_id=event_id)
+        await receiver.receive(headers(content), content)
+
+    assert ["event event-1 is known already"] == [
+        record.getMessage() for record in caplog.records if "known" in record.getMessage()
+    ]
 
 
 @pytest.mark.parametrize(("own_limit_s", "watched"), [(0.01, False), (0.02, True)])

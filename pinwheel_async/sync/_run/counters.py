@@ -99,7 +99,7 @@ class Counters:
             how = "missing"
         self._done(unit, how)
 
-    def unit_unchanged(self, unit: Unit, *, contradicted: bool = False) -> None:
+    def unit_unchanged(self, unit: Unit, *, contradicted: bool) -> None:
         """Count a unit that need not be read, or, if it was contradicted, need not be read yet."""
         if contradicted:
             self._counts[unit.product].update(("contradicted", "not due yet"))

@@ -99,6 +99,9 @@ async def test_a_sync_that_is_under_way(pinwheel: Pinwheel, store: Callable[[], 
 
     assert gone not in {account_id for account_id, _ in checkpoints}
     assert len({account_id for account_id, _ in checkpoints}) == 11
+    listed = await using(store(), lambda opened: opened.account_ids())
+    assert gone not in listed
+    assert len(listed) == 11
 
 
 async def test_the_writer_process(pinwheel: Pinwheel, url: str, gone: str, monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ import pytest
 
 from pinwheel_async.webhooks import DeliveryFilter, SqliteInbox, check_inbox
 from pinwheel_async.webhooks._inbox import sqlite_schema
+from pinwheel_async.webhooks._inbox.hand_over import Chain, HandOver
 from pinwheel_async.webhooks._inbox.sqlite_store import DeliveryStore
 
 from .claims import claim, claim_one, ids
@@ -53,6 +54,19 @@ class Taker:
 
     def claim(self, event_id):
         return next(item.claim for item in self.handed if item.claim.delivery.event_id == event_id)
+
+
+def test_a_transaction_that_failed():
+    """What a transaction has appended to chains is taken back if it fails, and they grow no longer."""
+    book = HandOver()
+    book.append("old", 1, 10)
+    book.commit()
+    for key, seq in (("old", 2), ("old", 3), ("new", 4)):
+        book.append(key, seq, seq + 9)
+    book.rollback()
+
+    assert [("old", Chain(((1, 10),), is_open=False))] == book.chains()
+    assert 1 == book.unfinished
 
 
 @pytest.fixture

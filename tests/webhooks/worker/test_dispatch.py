@@ -70,6 +70,19 @@ async def test_all_run_in_order(dispatch):
     assert (["ValueError"], False) == (reasons(result), result.ok)
 
 
+async def test_names_of_tasks(dispatch):
+    """The task of a handler that waits is named after it, for whoever lists the tasks of a program."""
+    names = []
+
+    async def handle(event: Event) -> None:
+        await asyncio.sleep(0)
+        names.append(asyncio.current_task().get_name())
+
+    await dispatch(handle)
+
+    assert [f"pinwheel handler {handle.__qualname__}"] == names
+
+
 async def test_context(dispatch):
     """A handler that takes the context finds the facts of the delivery in it."""
     seen = []

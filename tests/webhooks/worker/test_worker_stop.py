@@ -191,6 +191,33 @@ async def test_a_handler_that_returns_although_it_is_cancelled(work):
     assert 1 == (await work.inbox.counts()).done
 
 
+async def test_one_of_two_that_returns_although_it_is_cancelled(work):
+    """One that swallows the cancellation of a stop and returns does not run again; those behind it run after that."""
+    started, calls = asyncio.Event(), []
+
+    async def careful(event: Event) -> None:
+        calls.append("careful")
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+
+    async def other(event: Event) -> None:
+        calls.append("other")
+
+    await work(careful, other)
+    await work.put("1")
+    await started.wait()
+    await work.worker.stop(0.01)
+    stopped = [*calls]
+    await work(careful, other)
+    counts = await work.settled()
+
+    assert ["careful"] == stopped
+    assert (["careful", "other"], 1) == (calls, counts.done)
+
+
 async def test_stop_while_the_inbox_fails(work, inbox):
     """A stop does not wait for an inbox that takes nothing: what cannot be marked is left to its lease."""
     started = asyncio.Event()
