@@ -236,6 +236,22 @@ async def test_failures_while_lists_are_repeated(fake: FakePinwheel, pinwheel: P
     assert fake.counts["get_income"] == 12
 
 
+async def test_what_a_list_names_only_after_it_began_again(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
+    """What an earlier run found contradicted is asked again, also if the list names it only after it began again."""
+    late = json.loads([*fake.world.accounts(None)][-1].body)["id"]
+    fake.script(Fault(status=404), operation="get_income", account_id=late)
+    await sync(pinwheel, store(), products=PRODUCTS)
+    cut = listing(fake, *range(6, 12))
+    cut.json["meta"]["next_cursor"] = "cursor"
+    fake.script(cut, Fault(status=400), operation="list_accounts")
+    asked = fake.counts["get_income"]
+
+    report = await sync(pinwheel, store(), products=PRODUCTS)
+
+    assert (report.ok, report.products["income"].complete, report.products["income"].contradicted) == (True, 1, 0)
+    assert fake.counts["get_income"] == asked + 1
+
+
 async def test_an_account_that_cannot_be_read_is_not_gone(fake: FakePinwheel, pinwheel: Pinwheel, store: Stores):
     """An account that is listed and cannot be read is not gone."""
     odd = listing(fake)
