@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from typing_extensions import deprecated
 
 C = TypeVar("C", bound=Callable[..., Any])
+K = TypeVar("K", bound=type[Any])
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 """Ids, which may be shown: those of the API's objects and of its answers have this form."""
@@ -36,6 +37,18 @@ def described(value: object, shown: Iterable[tuple[str, object]]) -> str:
     return f"<{' '.join([type(value).__name__, *(f'{name}={part}' for name, part in shown)])}>"
 
 
+def compared_discreetly(kind: K) -> K:
+    """Keep pytest from listing the fields that differ, which it does where attrs wrote the comparison.
+
+    Decorator of a `Discreet` class without slots, which gets its comparison when it is made already.
+    """
+    compare: Any = vars(kind).get("__eq__")
+    if hasattr(compare, "__code__"):
+        # It knows that by the name of the file that attrs makes up for the code.
+        compare.__code__ = compare.__code__.replace(co_filename=f"<comparison of {kind.__qualname__}>")
+    return kind
+
+
 class Discreet:
     """Base of what holds payroll data or secrets: whatever renders it shows the class and its ids, and no field.
 
@@ -46,12 +59,9 @@ class Discreet:
     __slots__ = ()
 
     def __init_subclass__(cls) -> None:
-        """Keep pytest from listing the fields that differ, which it does where attrs wrote the comparison."""
+        """Keep pytest from listing the fields that differ; attrs makes a class with slots anew with its comparison."""
         super().__init_subclass__()
-        compare: Any = vars(cls).get("__eq__")
-        if hasattr(compare, "__code__"):
-            # It knows that by the name of the file that attrs makes up for the code.
-            compare.__code__ = compare.__code__.replace(co_filename=f"<comparison of {cls.__qualname__}>")
+        compared_discreetly(cls)
 
     def __eq__(self, other: object) -> bool:
         """Compare by identity where attrs writes no comparison: of object's own, pytest would list the fields, too."""

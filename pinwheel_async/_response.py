@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from pinwheel_async._privacy import Discreet, without_locals
+from pinwheel_async._privacy import Discreet, compared_discreetly, without_locals
 
 
 class ResponseHeaders(Mapping[str, str], Discreet):
@@ -40,6 +40,7 @@ class ResponseHeaders(Mapping[str, str], Discreet):
         return dict, (dict(self),)
 
 
+@compared_discreetly
 @frozen(kw_only=True, slots=False)  # attrs fills frozen slots half as fast, and each call makes one
 class Response(Discreet):
     """One HTTP answer."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from pinwheel_async._privacy import Discreet, Unpicklable
+from pinwheel_async._privacy import Discreet, Unpicklable, compared_discreetly
 from pinwheel_async._response import Response, ResponseHeaders
 
 __all__ = ["Auth", "Request", "Response", "ResponseHeaders", "SignedLink"]
@@ -12,6 +12,7 @@ __all__ = ["Auth", "Request", "Response", "ResponseHeaders", "SignedLink"]
 Auth = Literal["secret", "bearer", "none"]
 
 
+@compared_discreetly
 @frozen(kw_only=True, slots=False)  # attrs fills frozen slots half as fast, and each call makes one
 class Request(Discreet):
     """One HTTP request, without host, secret and version: those belong to the client that sends it."""

@@ -11,7 +11,7 @@ from typing_extensions import TypeVar
 
 from pinwheel_async._core.converter import Serializable
 from pinwheel_async._core.model import Model
-from pinwheel_async._privacy import Discreet
+from pinwheel_async._privacy import Discreet, compared_discreetly
 from pinwheel_async.models.document import Document
 from pinwheel_async.products import Product
 
@@ -29,6 +29,7 @@ a list was read again, such as the paystubs of some days; what was there before 
 """
 
 
+@compared_discreetly
 @frozen(kw_only=True, slots=False)  # attrs fills frozen slots half as fast, and a nightly run makes one for each unit
 class Checkpoint(Discreet):
     """How far the copy of one product of one account is: kept in the same transaction as the page it comes with."""
@@ -53,6 +54,7 @@ class Checkpoint(Discreet):
     data."""
 
 
+@compared_discreetly
 @frozen(kw_only=True, slots=False)  # as above
 class Batch(Discreet, Generic[Items_co]):
     """One page as it arrived, never split and never joined with another."""
