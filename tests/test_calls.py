@@ -138,10 +138,8 @@ async def test_dispatch():
 
 async def test_a_delivery():
     """A delivery is received and handled with some dozen calls more than it takes to handle it."""
-    router, headers = (
-        Router(),
-        {"x-timestamp": "1773760000", "x-pinwheel-signature": sign("secret", "1773760000", EVENT)},
-    )
+    router, signature = Router(), sign("secret", "1773760000", EVENT)
+    headers = {"x-timestamp": "1773760000", "x-pinwheel-signature": signature}
 
     @router.on(Event)
     async def handle(event: Event) -> None: ...

@@ -216,7 +216,7 @@ class _RequestHandlers:
         try:
             answer = await receiver.take(request.headers, body, waited_s)
         except BaseException as error:
-            body = b""
+            body = b""  # as whoever is told of the error may show its frames
             clear_frames(error)
             raise
         return web.Response() if answer is OK else _respond(answer)

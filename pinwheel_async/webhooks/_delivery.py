@@ -6,7 +6,6 @@
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 from typing import Any, TypeAlias, cast
 
@@ -252,11 +251,18 @@ def authenticate(
         max_age_s: See `Receiver`.
         max_body_bytes: Longest body, without its encoding.
     """
-    signature, timestamp = headers.get("x-pinwheel-signature"), headers.get("x-timestamp")
-    now = None if max_age_s is None else time.time()
-    verdict = ring.verify(signature=signature, timestamp=timestamp, body=body, now=now, max_age_s=max_age_s)
+
+    def verify(body: bytes) -> Verdict:
+        return ring.verify(
+            signature=headers.get("x-pinwheel-signature"),
+            timestamp=headers.get("x-timestamp"),
+            body=body,
+            now=None if max_age_s is None else time.time(),
+            max_age_s=max_age_s,
+        )
+
+    verdict = verify(body)
     encoding = headers.get("content-encoding")
     if encoding is None or verdict.reason in {"missing", "malformed"}:
         return verdict, body
-    verify = partial(ring.verify, signature=signature, timestamp=timestamp, now=now, max_age_s=max_age_s)
-    return decode_verified(encoding, body, verdict, lambda plain: verify(body=plain), max_bytes=max_body_bytes)
+    return decode_verified(encoding, body, verdict, verify, max_bytes=max_body_bytes)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
@@ -223,7 +222,6 @@ class Receiver:
         self._signed_by: Counter[str] = Counter()
         self._look = SharedLook(self._look_at_inbox, lambda: self._health_of(None))
         self._put_limit = TimeLimit()
-        self._put_within_s: float = getattr(inbox, "put_within_s", math.inf)
         self._late_bytes: int = 0
         """What deliveries take that were not stored in time."""
         self._recovering: asyncio.Task[None] | None = None
@@ -443,8 +441,7 @@ class Receiver:
         limit_s = max(ANSWER_S - waited_s, MIN_PUT_S)
         event_id, began = delivery.event_id, monotonic()
         try:
-            storing = inbox.put(delivery)
-            new = await (storing if self._put_within_s <= limit_s else self._put_limit.wait(storing, limit_s))
+            new = await self._put_limit.wait(inbox.put(delivery), limit_s)
         except (InboxError, TimeoutError) as error:
             # An inbox may have a time limit of its own; what it has given up waiting for may lie in its queue as well.
             if isinstance(error, InboxError) and error.reason != "Timeout":
@@ -459,8 +456,7 @@ class Receiver:
         finally:
             self.buffered.give(size)
         self._dispatcher.counters.add_put(delivery.event, new=new)
-        if self._telemetry is not None:
-            self._trace_put(self._telemetry, delivery, monotonic() - began, new=new)
+        self._trace_put(delivery, monotonic() - began, new=new)
         if not new:
             _log.debug("event %s is known already", event_id)
         if self._on_stored is not None:
@@ -470,10 +466,12 @@ class Receiver:
             self._hooks.call("on_stored", self._on_stored, stored)
         return OK
 
-    def _trace_put(self, telemetry: Telemetry, delivery: Delivery, seconds: float, *, new: bool) -> None:
+    def _trace_put(self, delivery: Delivery, seconds: float, *, new: bool) -> None:
+        if self._telemetry is None:
+            return
         event, event_id = label_of(delivery.event), delivery.event_id
         try:
-            telemetry.stored(event, event_id, seconds, clean(delivery.traceparent), new=new)
+            self._telemetry.stored(event, event_id, seconds, clean(delivery.traceparent), new=new)
         except Exception as error:  # noqa: BLE001  # what only observes may not refuse what is stored
             _log.error("telemetry failed: %s", error_chain(error))
 

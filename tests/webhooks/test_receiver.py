@@ -256,21 +256,6 @@ async def test_a_repetition_is_noted(receive, body, headers, caplog):
     ]
 
 
-@pytest.mark.parametrize(("own_limit_s", "watched"), [(0.01, False), (0.02, True)])
-async def test_who_watches_the_time(receive, body, headers, short, monkeypatch, own_limit_s, watched):
-    """An inbox whose own limit is longer than what is left for the answer is watched, and no other."""
-    inbox, watching = Gated(), []
-    inbox.gate.set()
-    inbox.put_within_s = own_limit_s
-    receiver = await receive(inbox=inbox)
-    wait = receiver._put_limit.wait
-    monkeypatch.setattr(receiver._put_limit, "wait", lambda *given: (watching.append(given), wait(*given))[1])
-    content = body()
-
-    assert 200 == (await receiver.receive(headers(content), content)).status
-    assert watched == bool(watching)
-
-
 async def test_inbox_with_a_limit_of_its_own(receive, body, headers):
     """What an inbox itself gives up waiting for counts as late, too."""
     refused = []

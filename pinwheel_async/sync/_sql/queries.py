@@ -377,7 +377,7 @@ def erasure_hash(key: bytes, account_id: str) -> str:
 def erased_among(connection: Connection, account_ids: Sequence[str]) -> frozenset[str]:
     """Return which of some accounts were erased."""
     table = tables_of(connection)[ERASURES].c
-    if connection.scalar(select(table.hash).limit(1)) is None:  # as in most copies, whose nights take a tenth less so
+    if connection.scalar(select(table.hash).limit(1)) is None:  # as in most copies: no id has to be hashed
         return frozenset()
     key = erasure_key(connection)
     ids = {erasure_hash(key, account_id): account_id for account_id in account_ids}

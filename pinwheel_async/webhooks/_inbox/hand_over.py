@@ -134,11 +134,8 @@ class HandOver:
 
     def append(self, key: str, seq: int, token: int) -> None:
         """Lengthen a chain, or begin one."""
-        before = self._chains.get(key)
-        self._before.setdefault(key, before)
-        row = (seq, token)
-        self._chains[key] = Chain((row,) if before is None else (*before.rows, row), is_open=True)
-        self.unfinished += 1
+        chain = self._chains.get(key) or Chain()
+        self.set(key, Chain((*chain.rows, (seq, token)), is_open=True))
 
     def set(self, key: str, chain: Chain | None) -> None:
         """Change a chain; one without rows is none."""

@@ -153,8 +153,6 @@ class SqliteInbox:
         )
         self._options = options
         self._timeout_s = timeout_s
-        self.put_within_s: float = timeout_s
-        """Seconds after which `put` has stored or has raised: a receiver that has longer need not watch it."""
         self._attachment = Attachment()
         self._handed_over = HandOver()
         self._group = self._new_group()

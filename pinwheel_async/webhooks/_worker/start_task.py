@@ -25,12 +25,7 @@ def start_task(
         return asyncio.Task(coroutine, loop=loop, name=name, context=context, eager_start=True)
     if context is None:
         context = contextvars.copy_context()
-    # Flat, and by what a spare is made of: as calls of its methods this takes half as long again.
-    idle = _spares.idle
-    spare = idle.pop() if idle else None
-    if spare is None or spare.loop is not loop or spare.task.done():
-        idle.clear()  # the others are of the same loop
-        spare = _Spare(loop)
+    spare = _spares.take(loop)
     before = asyncio.current_task(loop)
     if before is not None:
         tasks._leave_task(loop, before)  # noqa: SLF001
@@ -38,37 +33,28 @@ def start_task(
     try:
         awaited = context.run(coroutine.send, None)
     except StopIteration as end:
-        if not spare.is_hidden:
-            spare.hide()
         done: asyncio.Future[T] = loop.create_future()
-        if spare.task.cancelling():
-            done.cancel()  # so ends a task that was cancelled while it ran
-        else:
-            idle.append(spare)
+        if _spares.give_back(spare):
             done.set_result(end.value)
+        else:
+            done.cancel()  # so ends a task that was cancelled while it ran
         return done
+    except (KeyboardInterrupt, SystemExit):
+        spare.hide()
+        raise
     except BaseException as error:  # noqa: BLE001  # it is the outcome
-        return _failed(spare, error)
+        _spares.give_back(spare)
+        done = loop.create_future()
+        if isinstance(error, asyncio.CancelledError):
+            done.cancel()
+        else:
+            done.set_exception(error)
+        return done
     finally:
         tasks._leave_task(loop, spare.task)  # noqa: SLF001
         if before is not None:
             tasks._enter_task(loop, before)  # noqa: SLF001
     return spare.go_on(coroutine, awaited, context, name)
-
-
-def _failed(spare: "_Spare", error: BaseException) -> "asyncio.Future[Any]":
-    """Return a future with the error of a coroutine that has not waited; Ctrl-C goes through the loop."""
-    spare.hide()
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-    if not spare.task.cancelling():
-        _spares.idle.append(spare)
-    failed: asyncio.Future[Any] = spare.loop.create_future()
-    if isinstance(error, asyncio.CancelledError):
-        failed.cancel()
-    else:
-        failed.set_exception(error)
-    return failed
 
 
 class _Spare:
@@ -78,7 +64,7 @@ class _Spare:
     task is thrown in there, where a coroutine that has not begun would end.
     """
 
-    __slots__ = ("_begun", "_idle", "is_hidden", "loop", "task")
+    __slots__ = ("_begun", "_idle", "_is_hidden", "loop", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -86,16 +72,17 @@ class _Spare:
         """A coroutine to go on with, what it waits for, and its context."""
         self._idle: asyncio.Future[None] | None = None
         """What the task waits for while it has nothing to go on with."""
-        self.is_hidden = False
+        self._is_hidden = False
         steps: Any = self._steps()
         next(steps)
         self.task: asyncio.Task[Any] = loop.create_task(steps)
 
     def hide(self) -> None:
         """Let nobody see the task, which does nothing, nor hear of it when the loop is closed."""
-        self.is_hidden = True
-        tasks._unregister_task(self.task)  # noqa: SLF001
-        self._log_if_destroyed(log=False)
+        if not self._is_hidden:
+            self._is_hidden = True
+            tasks._unregister_task(self.task)  # noqa: SLF001
+            self._log_if_destroyed(log=False)
 
     def go_on(
         self, coroutine: Coroutine[Any, Any, T], awaited: Any, context: contextvars.Context, name: str
@@ -106,7 +93,7 @@ class _Spare:
             # Only from its yield until the task takes it: meanwhile others may wait for the same future.
             awaited._asyncio_future_blocking = False  # noqa: SLF001
         self.task.set_name(name)
-        if self.is_hidden:
+        if self._is_hidden:
             self._log_if_destroyed(log=True)
             tasks._register_task(self.task)  # noqa: SLF001
         if self._idle is not None and not self._idle.done():  # else the coroutine has cancelled its task
@@ -161,13 +148,26 @@ def _is_future(awaited: Any) -> bool:
 
 
 class _Spares(threading.local):
-    """Spare tasks of a thread, whose loop may have changed: as many as ran in one another.
-
-    One that was cancelled while something ran in its name is of no more use.
-    """
+    """Spare tasks of the loop of a thread: as many as ran in one another."""
 
     def __init__(self) -> None:
-        self.idle: list[_Spare] = []
+        self._spares: list[_Spare] = []
+
+    def take(self, loop: asyncio.AbstractEventLoop) -> _Spare:
+        """Return a spare task."""
+        while self._spares:
+            spare = self._spares.pop()
+            if spare.loop is loop and not spare.task.done():
+                return spare
+        return _Spare(loop)
+
+    def give_back(self, spare: _Spare) -> bool:
+        """Take back a task that was not needed; return False if it was cancelled, so that it is of no use."""
+        spare.hide()
+        if spare.task.cancelling():
+            return False
+        self._spares.append(spare)
+        return True
 
 
 _spares = _Spares()

@@ -65,6 +65,21 @@ def page(
     return Batch(kind=kind, account_id=account_id, items=items, checkpoint=checkpoint, **values)
 
 
+async def test_every_field_of_a_checkpoint(database: AsyncEngine):
+    """A checkpoint comes back with every field that is remembered."""
+    kept = checkpoint(
+        "reading", data_updated_at=BEGAN, from_day=date(2026, 1, 2), cursor="cursor", items=3, misses=4, max_removed=0.5
+    )
+    fields = attrs.fields_dict(Checkpoint)
+    assert [] == [name for name, field in fields.items() if getattr(kept, name) == field.default]
+
+    async with opened(database) as sink:
+        await sink.write(page(paystub("p"), checkpoint=kept))
+        found = await sink.checkpoints(["a"])
+
+    assert {("a", "paystubs"): attrs.evolve(kept, max_removed=None)} == found
+
+
 async def test_it_is_an_announcement_store():
     """The sink has every method of a store of announcements."""
     assert isinstance(SqlSink("sqlite://"), AnnouncementStore)
